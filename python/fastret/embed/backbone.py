@@ -1,0 +1,133 @@
+"""A loaded checkpoint on its device, and the precision it runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from .sources import WHAT_WORKS, Source
+
+
+# Parts that no embedding passes through, so that a checkpoint may lack them: BERT's pooler, the vocabulary head.
+NEVER_RUN = ("pooler.", "lm_head.")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A model in evaluation mode, where it runs, and the dtype of its matrix products."""
+
+    model: Any
+    device: torch.device
+    dtype: torch.dtype
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """No gradients; mixed precision where the weights are float32 and `dtype` is shorter."""
+        mixed = self.model.dtype == torch.float32 and self.dtype != torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype=self.dtype, enabled=mixed):
+            yield
+
+    def place(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The tensors of `inputs` on the model's device, floating ones in the dtype of its weights."""
+        return {
+            key: value.to(self.device, self.model.dtype if value.is_floating_point() else None)
+            if isinstance(value, Tensor)
+            else value
+            for key, value in inputs.items()
+        }
+
+
+def load_backbone(source: Source, auto_class: Any, *, dtype: str | torch.dtype, device: str) -> Backbone:
+    """Load the weights of `source` with a transformers auto class.
+
+    `dtype="auto"` runs in the checkpoint's own dtype (float16 as float32 on a CPU, which has no float16 arithmetic).
+    A shorter dtype than the weights' float32 keeps the weights and runs mixed precision.
+    Raises ValueError where weights that the embeddings depend on are missing: transformers would make them up.
+    """
+    chosen_device = resolve_device(device)
+    with explained(source), quiet():
+        model, info = auto_class.from_pretrained(
+            source.path,
+            dtype=torch.float32 if source.gguf_file else "auto",
+            output_loading_info=True,
+            **source.arguments,
+            **source.gguf_arguments,
+        )
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(NEVER_RUN))
+    if missing:
+        raise ValueError(
+            f"load_encoder: the weights of {source.name} lack {len(missing)} of the tensors that "
+            f"{type(model).__name__} needs, such as {missing[0]}"
+        )
+    compute = resolve_dtype(dtype, model.dtype, chosen_device)
+    if not (model.dtype == torch.float32 and compute != torch.float32):
+        model = model.to(compute)
+    return Backbone(model.to(chosen_device).eval(), chosen_device, compute)
+
+
+def resolve_device(device: str) -> torch.device:
+    """ "auto" is the first accelerator that torch can use, else the CPU."""
+    if device != "auto":
+        try:
+            return torch.device(device)
+        except RuntimeError:
+            raise ValueError(
+                f"load_encoder: device must be auto, cpu, cuda, cuda:N or another torch device, got {device!r}"
+            ) from None
+    if torch.accelerator.is_available():
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.device("cpu")
+
+
+def resolve_dtype(dtype: str | torch.dtype, weights: torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype to compute in, from what was asked for and what the weights are."""
+    names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype == "auto":
+        return torch.float32 if weights == torch.float16 and device.type == "cpu" else weights
+    resolved = names.get(dtype) if isinstance(dtype, str) else dtype
+    if resolved not in names.values():
+        raise ValueError(f"load_encoder: dtype must be auto, {', '.join(names)}, got {dtype!r}")
+    assert resolved is not None
+    return resolved
+
+
+@contextmanager
+def explained(source: Source) -> Iterator[None]:
+    """Turn what transformers raises while loading into one sentence that says what was tried and what would work."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"load_encoder: {source.name} needs a package that is missing: {_first_line(error)}") from error
+    except Exception as error:
+        if source.is_local:
+            raise ValueError(f"load_encoder: {source.name} cannot be loaded: {_first_line(error)}") from error
+        raise OSError(
+            f"load_encoder: {source.name} is no folder here, and the Hugging Face hub did not give it "
+            f"({_first_line(error)}); {WHAT_WORKS}"
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' notices and bars off stderr: what matters of them is raised, the rest is noise."""
+    logging = transformers.utils.logging
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
