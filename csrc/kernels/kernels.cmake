@@ -1,0 +1,31 @@
+# The torch-free CPU kernels: included by the extension and by the native tests.
+set(KERNELS_DIR ${CMAKE_CURRENT_LIST_DIR})
+set(FASTRET_WARNINGS -Wall -Wextra $<$<BOOL:${FASTRET_WERROR}>:-Werror>)
+
+add_library(fastret_kernels OBJECT
+  ${KERNELS_DIR}/isa.cpp
+  ${KERNELS_DIR}/cpu/scalar.cpp
+  ${KERNELS_DIR}/cpu/first_pass.cpp
+  ${KERNELS_DIR}/cpu/search.cpp
+  ${KERNELS_DIR}/cpu/select_k.cpp
+  ${KERNELS_DIR}/cpu/pairwise_scores.cpp)
+
+# One translation unit per instruction set, each with the flags of that set only. These files include intrinsics
+# and C headers alone: an inline C++ library function compiled there could leak into the baseline.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/avx2.cpp ${KERNELS_DIR}/cpu/avx512.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/avx2.cpp PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+  set_source_files_properties(${KERNELS_DIR}/cpu/avx512.cpp PROPERTIES
+    # GCC 12 warns of its own AVX-512 header (PR105593).
+    COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c;-mprefer-vector-width=512;-Wno-uninitialized;-Wno-maybe-uninitialized")
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/neon.cpp)
+endif()
+
+target_include_directories(fastret_kernels PUBLIC ${KERNELS_DIR}/..)
+# -ffp-contract=off: a fused multiply-add where the source says multiply, add would change canonical bits.
+target_compile_options(fastret_kernels PRIVATE ${FASTRET_WARNINGS} -O3 -ffp-contract=off -fno-math-errno)
+if(FASTRET_SANITIZE)
+  target_compile_options(fastret_kernels PUBLIC -fsanitize=${FASTRET_SANITIZE} -fno-sanitize-recover=all -g -fno-omit-frame-pointer)
+  target_link_options(fastret_kernels PUBLIC -fsanitize=${FASTRET_SANITIZE})
+endif()

@@ -1,0 +1,11 @@
+"""The native module. Importing it registers torch.ops.fastret.*"""
+
+def build_info() -> dict[str, str | bool]: ...
+def get_isa() -> str:
+    """The instruction set in use: scalar, avx2, avx512 or neon."""
+
+def set_isa(name: str) -> None:
+    """Use an instruction set from now on. Raises ValueError for one that this machine cannot run."""
+
+def available_isas() -> list[str]:
+    """The instruction sets that this build and this machine can run, slowest first."""

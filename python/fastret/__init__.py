@@ -1,0 +1,36 @@
+"""Exact, fast similarity search, retrieval evaluation and contrastive training over embeddings.
+
+    scores, ids = fastret.search(queries, keys, k=10, metric="cosine")
+
+Rooms, each loaded when first touched: `fastret.embed` (encoders), `fastret.evaluate` (retrieval metrics),
+`fastret.faiss` (the drop-in), `fastret.index`, `fastret.ops`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._loader import build_info
+from .ops import cosine_scores, search, select_k
+
+if TYPE_CHECKING:
+    from . import embed, evaluate, faiss, index, ops
+    from .index import FlatIndex
+
+__version__ = "0.1.0"
+__all__ = ["FlatIndex", "build_info", "cosine_scores", "search", "select_k"]
+
+_ROOMS = ("embed", "evaluate", "faiss", "index", "ops")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"fastret.{name}")
+    if name == "FlatIndex":
+        return importlib.import_module("fastret.index").FlatIndex
+    raise AttributeError(f"module 'fastret' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ROOMS, "FlatIndex"])

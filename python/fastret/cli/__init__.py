@@ -1,0 +1,1 @@
+"""The command line: `fastret demo | evaluate | embed | search | info`, one file per command."""

@@ -1,0 +1,113 @@
+"""torch tensors, numpy arrays and CuPy arrays as arguments: in without a copy, out as the kind that came in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Metric: TypeAlias = Literal["ip", "cosine", "l2"]
+METRICS: tuple[Metric, ...] = ("ip", "cosine", "l2")
+FLOAT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+# A torch tensor, a numpy array or a CuPy array (which cannot be named without importing CuPy).
+Array: TypeAlias = Any
+
+
+def to_tensor(op: str, name: str, array: Array) -> Tensor:
+    """`array` as a tensor on its own device, sharing memory.
+
+    Raises TypeError unless it is a dense torch, numpy or CuPy array of float32, bfloat16 or float16. numpy's float64
+    is refused as well: rounding it silently would change which neighbours are nearest.
+    """
+    if isinstance(array, Tensor):
+        tensor = array
+    elif isinstance(array, np.ndarray):
+        tensor = _from_numpy(op, name, array)
+    elif hasattr(array, "__cuda_array_interface__") and hasattr(array, "__dlpack__"):
+        tensor = torch.from_dlpack(array)
+    else:
+        raise TypeError(
+            f"{op}: {name} must be a torch tensor, a numpy array or a CuPy array, got {type(array).__name__}"
+        )
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{op}: {name} must be dense, got layout {tensor.layout}")
+    if tensor.dtype not in FLOAT_DTYPES:
+        raise TypeError(f"{op}: {name} must be float32, bfloat16 or float16, got {_dtype_name(tensor.dtype)}")
+    return tensor
+
+
+def _from_numpy(op: str, name: str, array: np.ndarray[Any, Any]) -> Tensor:
+    if array.dtype not in (np.float32, np.float16):
+        raise TypeError(f"{op}: {name} must be float32, bfloat16 or float16, got {array.dtype}")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if any(stride < 0 for stride in array.strides):  # torch has no negative strides
+        array = np.ascontiguousarray(array)
+    if not array.flags.writeable:
+        # torch warns of read-only memory, which the ops never write.
+        array = np.lib.stride_tricks.as_strided(array, writeable=False)
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.from_numpy(array)
+    return torch.from_numpy(array)
+
+
+def like(result: Tensor, model: Array) -> Array:
+    """`result` as the kind of array that `model` is."""
+    if isinstance(model, Tensor):
+        return result
+    if isinstance(model, np.ndarray):
+        return result.numpy()
+    import cupy  # the caller has it: `model` is a CuPy array
+
+    return cupy.from_dlpack(result)
+
+
+def metric_index(op: str, metric: str) -> int:
+    """The metric's number in the native ops. Raises ValueError for an unknown name."""
+    if metric not in METRICS:
+        raise ValueError(f'{op}: metric must be "ip", "cosine" or "l2", got {metric!r}')
+    return METRICS.index(metric)
+
+
+def check_k(op: str, k: int) -> int:
+    """`k` as an int. Raises TypeError for a non-integer, ValueError for a negative number."""
+    if isinstance(k, torch.SymInt):
+        return k
+    if isinstance(k, bool) or not hasattr(k, "__index__"):
+        raise TypeError(f"{op}: k must be an integer, got {type(k).__name__}")
+    k = k.__index__()
+    if k < 0:
+        raise ValueError(f"{op}: k must not be negative, got {k}")
+    return k
+
+
+def check_pair(op: str, queries: Tensor, keys: Tensor, axes: Sequence[int]) -> None:
+    """Raise ValueError unless queries and keys agree in axes, D, dtype, device and (3-D) B."""
+    if queries.dim() not in axes or keys.dim() != queries.dim():
+        wanted = " or ".join(f"{n}-D" for n in axes)
+        raise ValueError(
+            f"{op}: queries and keys must both be {wanted}, got {_shape(queries)} and {_shape(keys)}"
+        )
+    if queries.device != keys.device:
+        raise ValueError(
+            f"{op}: queries and keys must be on one device, got {queries.device} and {keys.device}"
+        )
+    if queries.shape[-1] != keys.shape[-1]:
+        raise ValueError(f"{op}: queries and keys must share D, got {_shape(queries)} and {_shape(keys)}")
+    if queries.dim() == 3 and queries.shape[0] != keys.shape[0]:
+        raise ValueError(f"{op}: queries and keys must share B, got {_shape(queries)} and {_shape(keys)}")
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(list(tensor.shape))
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
