@@ -1,0 +1,5 @@
+"""Indexes: stored vectors with ids, searched exactly."""
+
+from .flat import FlatIndex
+
+__all__ = ["FlatIndex"]

@@ -1,0 +1,315 @@
+"""FlatIndex answers like fastret.search over the same rows, whatever was added and removed before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastret
+from fastret import FlatIndex
+
+METRICS = ("ip", "cosine", "l2")
+
+
+def vectors(n: int, dim: int = 8, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=METRICS)
+def metric(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_search_gives_the_bits_of_fastret_search(metric: str) -> None:
+    keys, queries = vectors(300), vectors(20, seed=1)
+    index = FlatIndex(8, metric)
+    for part in keys.split(37):
+        index.add(part)
+    expected_scores, expected_ids = fastret.search(queries, keys, 7, metric)
+    scores, ids = index.search(queries, 7)
+    assert torch.equal(scores, expected_scores)
+    assert torch.equal(ids, expected_ids)
+    assert scores.dtype == torch.float32
+    assert ids.dtype == torch.int64
+
+
+def test_a_query_scores_the_same_alone_and_in_a_batch(metric: str) -> None:
+    index = FlatIndex(8, metric)
+    index.add(vectors(200))
+    queries = vectors(33, seed=1)
+    together = index.search(queries, 5)
+    alone = [index.search(query[None], 5) for query in queries]
+    assert torch.equal(torch.cat([scores for scores, _ in alone]), together[0])
+    assert torch.equal(torch.cat([ids for _, ids in alone]), together[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_vectors_are_kept_in_the_dtype_of_the_index(dtype: torch.dtype) -> None:
+    index = FlatIndex(8, dtype=dtype)
+    keys = vectors(50).to(dtype)
+    index.add(keys)
+    assert index.reconstruct(7).dtype == dtype
+    assert torch.equal(index.vectors, keys)
+    scores, ids = index.search(keys[:3], 4)
+    expected = fastret.search(keys[:3], keys, 4)
+    assert torch.equal(scores, expected[0])
+    assert torch.equal(ids, expected[1])
+
+
+def test_added_vectors_are_rounded_to_the_dtype_of_the_index() -> None:
+    index = FlatIndex(1, dtype=torch.bfloat16)
+    index.add(torch.tensor([[1.0 + 2**-10]]))
+    assert index.reconstruct(0).item() == 1.0
+
+
+def test_float32_queries_meet_half_precision_vectors_at_their_exact_values(metric: str) -> None:
+    keys, queries = vectors(60).half(), vectors(5, seed=1)
+    index = FlatIndex(8, metric, dtype=torch.float16)
+    index.add(keys)
+    scores, ids = index.search(queries, 6)
+    expected_scores, expected_ids = fastret.search(queries, keys.float(), 6, metric)
+    assert torch.equal(scores, expected_scores)
+    assert torch.equal(ids, expected_ids)
+
+
+def test_numpy_in_numpy_out() -> None:
+    index = FlatIndex(8)
+    index.add(vectors(10).numpy())
+    scores, ids = index.search(vectors(2, seed=1).numpy(), 3)
+    lims, range_scores, range_ids = index.range_search(vectors(2, seed=1).numpy(), 0.0)
+    assert all(isinstance(array, np.ndarray) for array in (scores, ids, lims, range_scores, range_ids))
+    assert scores.dtype == np.float32
+    assert ids.dtype == lims.dtype == range_ids.dtype == np.int64
+
+
+def test_the_index_keeps_no_view_of_what_was_added() -> None:
+    index, keys = FlatIndex(8), vectors(4)
+    original = keys.clone()
+    index.add(keys)
+    keys.zero_()
+    assert torch.equal(index.vectors, original)
+    index.reconstruct(0).zero_()
+    assert torch.equal(index.reconstruct(0), original[0])
+
+
+def test_vectors_that_require_a_gradient_are_stored_without_it() -> None:
+    index = FlatIndex(8)
+    index.add(vectors(4).requires_grad_())
+    scores, _ = index.search(vectors(1).requires_grad_(), 1)
+    assert not index.vectors.requires_grad
+    assert not scores.requires_grad
+
+
+def test_equal_scores_come_with_the_smaller_id_first_also_for_own_ids_in_any_order(metric: str) -> None:
+    index = FlatIndex(4, metric)
+    same = torch.ones(1, 4)
+    for id in (40, 7, 99, 23, 0):
+        index.add(same, [id])
+    _, ids = index.search(same, 5)
+    assert ids.tolist() == [[0, 7, 23, 40, 99]]
+    index.remove([7, 40])
+    index.add(same, [5])
+    index.add(same)  # takes id 100
+    _, ids = index.search(same, 6)
+    assert ids.tolist() == [[0, 5, 23, 99, 100, -1]]
+
+
+def test_default_ids_are_consecutive_and_never_given_twice() -> None:
+    index = FlatIndex(8)
+    index.add(vectors(3))
+    index.add(vectors(1), ids=[10])
+    index.add(vectors(2))
+    assert index.ids.tolist() == [0, 1, 2, 10, 11, 12]
+    assert index.remove([12]) == 1
+    index.add(vectors(1))
+    assert index.ids.tolist() == [0, 1, 2, 10, 11, 13]
+    index.reset()
+    index.add(vectors(1))
+    assert index.ids.tolist() == [0]
+
+
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.lists(st.integers(0, 30), unique=True, max_size=6)),
+        st.tuples(st.just("add_default"), st.integers(0, 4)),
+        st.tuples(st.just("remove"), st.lists(st.integers(0, 40), max_size=5)),
+        st.tuples(st.just("search"), st.integers(0, 8)),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(operations=operations, metric=st.sampled_from(METRICS))
+def test_any_sequence_of_changes_answers_like_a_dictionary(operations: list[tuple[str, object]], metric: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    index, model, next_id = FlatIndex(3, metric), dict[int, torch.Tensor](), 0
+    for name, argument in [*operations, ("search", 50)]:
+        if name == "add":
+            ids = [id for id in argument if id not in model]  # type: ignore[attr-defined]
+        elif name == "add_default":
+            ids = list(range(next_id, next_id + argument))  # type: ignore[operator]
+        elif name == "remove":
+            present = {id for id in argument if id in model}  # type: ignore[attr-defined]
+            assert index.remove(argument) == len(present)
+            model = {id: row for id, row in model.items() if id not in present}
+            continue
+        else:
+            # Values from {-1, 0, 1} make ties the rule.
+            queries = torch.randint(-1, 2, (4, 3), generator=generator).float()
+            in_order = sorted(model)
+            keys = torch.stack([model[id] for id in in_order]) if model else torch.empty(0, 3)
+            expected_scores, positions = fastret.search(queries, keys, argument, metric)
+            expected_ids = torch.tensor([*in_order, -1])[positions]
+            scores, found = index.search(queries, argument)
+            assert torch.equal(scores, expected_scores)
+            assert torch.equal(found, expected_ids)
+            continue
+        rows = torch.randint(-1, 2, (len(ids), 3), generator=generator).float()
+        index.add(rows, ids if name == "add" else None)
+        model.update(zip(ids, rows, strict=True))
+        next_id = max([next_id, *(id + 1 for id in ids)])
+    assert len(index) == index.ntotal == len(model)
+    assert index.ids.tolist() == sorted(model)
+    for id, row in model.items():
+        assert torch.equal(index.reconstruct(id), row)
+
+
+def test_many_small_adds_move_the_rows_only_a_few_times() -> None:
+    index, storages = FlatIndex(2), set()
+    for _ in range(2000):
+        index.add(torch.zeros(1, 2))
+        storages.add(index._vectors.data_ptr())
+    assert index.ntotal == 2000
+    assert len(storages) < 30
+
+
+def test_remove_ignores_unknown_ids_and_counts_repeated_ones_once() -> None:
+    index = FlatIndex(8)
+    index.add(vectors(5))
+    assert index.remove(np.array([3, 3, 77])) == 1
+    assert index.remove(3) == 0
+    assert index.remove([]) == 0
+    assert index.ids.tolist() == [0, 1, 2, 4]
+
+
+def test_k_beyond_the_index_pads_with_minus_one(metric: str) -> None:
+    index = FlatIndex(8, metric)
+    index.add(vectors(2), [4, 2])
+    scores, ids = index.search(vectors(3, seed=1), 4)
+    assert (ids[:, 2:] == -1).all()
+    assert (scores[:, 2:] == (torch.inf if metric == "l2" else -torch.inf)).all()
+    assert (ids[:, :2] >= 0).all()
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_an_empty_index_answers(k: int) -> None:
+    index = FlatIndex(8)
+    for _ in range(2):
+        scores, ids = index.search(vectors(2), k)
+        assert scores.shape == ids.shape == (2, k)
+        assert (ids == -1).all()
+        lims, _, found = index.range_search(vectors(2), -1e9)
+        assert lims.tolist() == [0, 0, 0]
+        assert len(found) == 0
+        index.add(vectors(1))
+        index.remove(0)  # empty again, but with a next id of 1
+
+
+def test_no_query_and_no_dimension_are_answered() -> None:
+    index = FlatIndex(8)
+    index.add(vectors(3))
+    assert index.search(vectors(0), 2)[1].shape == (0, 2)
+    assert index.range_search(vectors(0), 0.0)[0].tolist() == [0]
+    flat = FlatIndex(0, "l2")
+    flat.add(torch.empty(3, 0))
+    assert flat.search(torch.empty(1, 0), 2)[1].tolist() == [[0, 1]]
+
+
+def test_repr_tells_what_it_holds() -> None:
+    index = FlatIndex(8, "cosine", dtype=torch.bfloat16)
+    index.add(vectors(3))
+    assert repr(index) == "FlatIndex(dim=8, metric='cosine', ntotal=3, dtype=bfloat16, device='cpu')"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda i: FlatIndex(-1), ValueError, "FlatIndex: dim must not be negative, got -1"),
+        (lambda i: FlatIndex(8.0), TypeError, "FlatIndex: dim must be an int, got float"),
+        (
+            lambda i: FlatIndex(8, "dot"),
+            ValueError,
+            "FlatIndex: metric must be one of ip, cosine, l2, got 'dot'",
+        ),
+        (
+            lambda i: FlatIndex(8, dtype=torch.float64),
+            TypeError,
+            "FlatIndex: dtype must be float32, bfloat16 or float16, got torch.float64",
+        ),
+        (
+            lambda i: i.add(vectors(2, 7)),
+            ValueError,
+            r"FlatIndex.add: vectors must be \[n, 8\], got \[2, 7\]",
+        ),
+        (lambda i: i.add(vectors(1)[0]), ValueError, r"FlatIndex.add: vectors must be \[n, 8\], got \[8\]"),
+        (
+            lambda i: i.add(torch.ones(2, 8, dtype=torch.int64)),
+            TypeError,
+            "FlatIndex.add: vectors must be float32, bfloat16 or float16, got int64",
+        ),
+        (
+            lambda i: i.add(np.zeros((2, 8))),
+            TypeError,
+            "FlatIndex.add: vectors must be float32, bfloat16 or float16, got float64",
+        ),
+        (lambda i: i.add([[0.0] * 8]), TypeError, "FlatIndex.add: vectors must be .* got list"),
+        (lambda i: i.add(vectors(2), ["a", "b"]), TypeError, "FlatIndex.add: ids must be 64-bit integers .*"),
+        (lambda i: i.add(vectors(1), [2**70]), TypeError, "FlatIndex.add: ids must be 64-bit integers .*"),
+        (
+            lambda i: i.add(vectors(2), [1]),
+            ValueError,
+            "FlatIndex.add: one id per vector, got 1 ids and 2 vectors",
+        ),
+        (
+            lambda i: i.add(vectors(2), [9, 9]),
+            ValueError,
+            "FlatIndex.add: ids must be unique, got 9 more than once",
+        ),
+        (lambda i: i.add(vectors(2), [9, 2]), ValueError, "FlatIndex.add: id 2 is already in the index"),
+        (lambda i: i.add(vectors(2), [9, -1]), ValueError, "FlatIndex.add: ids must not be negative, got -1"),
+        (
+            lambda i: i.add(vectors(2), np.array([1.0, 2.0])),
+            TypeError,
+            "FlatIndex.add: ids must be integers, got torch.float64",
+        ),
+        (
+            lambda i: i.add(vectors(2), torch.ones(2, 1, dtype=torch.int64)),
+            ValueError,
+            r"FlatIndex.add: ids must be \[n\], got \[2, 1\]",
+        ),
+        (
+            lambda i: i.search(vectors(2, 7), 1),
+            ValueError,
+            r"FlatIndex.search: queries must be \[n, 8\], got \[2, 7\]",
+        ),
+        (lambda i: i.search(vectors(2), -1), ValueError, "search: k must .*-1"),
+        (
+            lambda i: i.range_search(vectors(2, 7), 1.0),
+            ValueError,
+            r"FlatIndex.range_search: queries must be \[n, 8\], got \[2, 7\]",
+        ),
+        (lambda i: i.reconstruct(3), ValueError, "FlatIndex.reconstruct: no vector has id 3"),
+        (lambda i: i.reconstruct(-1), ValueError, "FlatIndex.reconstruct: no vector has id -1"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(call, error, sentence) -> None:  # type: ignore[no-untyped-def]
+    index = FlatIndex(8)
+    index.add(vectors(3))
+    with pytest.raises(error, match=f"^{sentence}$"):
+        call(index)
+    assert index.ids.tolist() == [0, 1, 2]
+    assert torch.equal(index.vectors, vectors(3))

@@ -1,0 +1,141 @@
+"""save and load: whole or not at all, and every altered byte is noticed."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fastret import FlatIndex
+
+
+def vectors(n: int, dim: int = 4, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
+
+
+def small_index(metric: str = "cosine", dtype: torch.dtype = torch.float32) -> FlatIndex:
+    index = FlatIndex(4, metric, dtype=dtype)
+    index.add(vectors(3), [30, 10, 20])
+    return index
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """A disk that is full after `size_bytes`: the kernel refuses to write beyond."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_load_gives_back_what_was_saved(tmp_path: Path, metric: str, dtype: torch.dtype) -> None:
+    index = small_index(metric, dtype)
+    index.remove(30)
+    index.save(tmp_path / "index")
+    loaded = FlatIndex.load(tmp_path / "index")
+    assert repr(loaded) == repr(index)
+    assert torch.equal(loaded.vectors, index.vectors)
+    assert torch.equal(loaded.ids, index.ids)
+    queries = vectors(2, seed=1).to(dtype)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.search(queries, 3), index.search(queries, 3), strict=True))
+    loaded.add(vectors(1))
+    assert loaded.ids.tolist() == [10, 20, 31]
+
+
+def test_an_empty_index_and_no_dimension_are_saved_too(tmp_path: Path) -> None:
+    for dim in (0, 4):
+        FlatIndex(dim).save(tmp_path / "index")
+        assert repr(FlatIndex.load(tmp_path / "index")) == repr(FlatIndex(dim))
+
+
+def test_a_loaded_index_does_not_depend_on_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    small_index().save(path)
+    loaded = FlatIndex.load(path)
+    path.write_bytes(b"")
+    assert torch.equal(loaded.vectors, small_index().vectors)
+
+
+def test_every_altered_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    small_index().save(path)
+    contents = path.read_bytes()
+    for position in range(len(contents)):
+        altered = bytearray(contents)
+        altered[position] ^= 0x01
+        path.write_bytes(altered)
+        with pytest.raises(ValueError, match=f"^FlatIndex.load: {path} "):
+            FlatIndex.load(path)
+
+
+def test_every_truncation_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    small_index().save(path)
+    contents = path.read_bytes()
+    for length in range(len(contents)):
+        path.write_bytes(contents[:length])
+        with pytest.raises(ValueError, match=f"^FlatIndex.load: {path} is truncated, altered or no index file"):
+            FlatIndex.load(path)
+    path.write_bytes(contents + b"\0")
+    with pytest.raises(ValueError, match=f"^FlatIndex.load: {path} is truncated, altered or no index file"):
+        FlatIndex.load(path)
+
+
+def test_a_full_disk_leaves_the_previous_file(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    small_index().save(path)
+    large = FlatIndex(4)
+    large.add(vectors(10_000))
+    with (
+        files_of_at_most(50_000),
+        pytest.raises(OSError, match=f"^FlatIndex.save: could not write {path}: .*File too large"),
+    ):
+        large.save(path)
+    assert repr(FlatIndex.load(path)) == repr(small_index())
+    assert [file.name for file in tmp_path.iterdir()] == ["index"]
+
+
+def test_a_kill_in_mid_write_leaves_the_previous_file(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    small_index().save(path)
+    script = """
+import os, signal, sys, torch
+from fastret import FlatIndex
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+index = FlatIndex(4)
+index.add(torch.zeros(100, 4))
+index.save(sys.argv[1])
+"""
+    killed = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert repr(FlatIndex.load(path)) == repr(small_index())
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "index"
+    with pytest.raises(OSError, match=f"^FlatIndex.save: could not write {path}: "):
+        small_index().save(path)
+    with pytest.raises(FileNotFoundError, match=str(path)):
+        FlatIndex.load(path)
+
+
+def test_other_safetensors_and_later_versions_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match=r"is a safetensors file but not a FlatIndex$"):
+        FlatIndex.load(path)
+    save_file({"vectors": torch.zeros(2, 2)}, path, {"format": "fastret.FlatIndex", "version": "9"})
+    with pytest.raises(ValueError, match=r"has version 9, this fastret reads 1$"):
+        FlatIndex.load(path)
