@@ -15,7 +15,11 @@ from ._loader import build_info
 from .ops import cosine_scores, search, select_k
 
 if TYPE_CHECKING:
-    from . import embed, evaluate, faiss, index, ops
+    from . import embed as embed
+    from . import evaluate as evaluate
+    from . import faiss as faiss
+    from . import index as index
+    from . import ops as ops
     from .index import FlatIndex
 
 __version__ = "0.1.0"

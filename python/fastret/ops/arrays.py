@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -28,7 +29,7 @@ def to_tensor(op: str, name: str, array: Array) -> Tensor:
     elif isinstance(array, np.ndarray):
         tensor = _from_numpy(op, name, array)
     elif hasattr(array, "__cuda_array_interface__") and hasattr(array, "__dlpack__"):
-        tensor = torch.from_dlpack(array)
+        tensor = torch.utils.dlpack.from_dlpack(array)
     else:
         raise TypeError(
             f"{op}: {name} must be a torch tensor, a numpy array or a CuPy array, got {type(array).__name__}"
@@ -47,15 +48,10 @@ def _from_numpy(op: str, name: str, array: np.ndarray[Any, Any]) -> Tensor:
         array = array.astype(array.dtype.newbyteorder("="))
     if any(stride < 0 for stride in array.strides):  # torch has no negative strides
         array = np.ascontiguousarray(array)
-    if not array.flags.writeable:
-        # torch warns of read-only memory, which the ops never write.
-        array = np.lib.stride_tricks.as_strided(array, writeable=False)
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.from_numpy(array)
-    return torch.from_numpy(array)
+    with warnings.catch_warnings():
+        # torch warns of read-only memory; the ops never write to their inputs.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def like(result: Tensor, model: Array) -> Array:
@@ -92,13 +88,9 @@ def check_pair(op: str, queries: Tensor, keys: Tensor, axes: Sequence[int]) -> N
     """Raise ValueError unless queries and keys agree in axes, D, dtype, device and (3-D) B."""
     if queries.dim() not in axes or keys.dim() != queries.dim():
         wanted = " or ".join(f"{n}-D" for n in axes)
-        raise ValueError(
-            f"{op}: queries and keys must both be {wanted}, got {_shape(queries)} and {_shape(keys)}"
-        )
+        raise ValueError(f"{op}: queries and keys must both be {wanted}, got {_shape(queries)} and {_shape(keys)}")
     if queries.device != keys.device:
-        raise ValueError(
-            f"{op}: queries and keys must be on one device, got {queries.device} and {keys.device}"
-        )
+        raise ValueError(f"{op}: queries and keys must be on one device, got {queries.device} and {keys.device}")
     if queries.shape[-1] != keys.shape[-1]:
         raise ValueError(f"{op}: queries and keys must share D, got {_shape(queries)} and {_shape(keys)}")
     if queries.dim() == 3 and queries.shape[0] != keys.shape[0]:
