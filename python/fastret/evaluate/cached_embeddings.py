@@ -1,0 +1,66 @@
+"""Embeddings of collections, made once per model: within a study in memory, between studies on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from .dataset import Collection, ImageSource
+from .encoding import embed_collection
+
+if TYPE_CHECKING:
+    from fastret.embed import Encoder
+
+
+class CollectionEmbedder:
+    """Embeds collections with one encoder; equal ones, such as the images of t2i and of i2t, only once."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        cache: str | os.PathLike[str] | None = None,
+        *,
+        batch_size: int = 32,
+        progress: bool | None = None,
+    ) -> None:
+        self._encoder, self._batch_size, self._progress = encoder, batch_size, progress
+        self._cache = None if cache is None else Path(cache)
+        self._embedded: dict[str, Tensor] = {}
+
+    def __call__(self, collection: Collection, description: str) -> Tensor:
+        """Embeddings [N, dim] float32; a progress bar with the description where there is work."""
+        key = fingerprint(collection)
+        if key not in self._embedded:
+            self._embedded[key] = embed_collection(
+                self._encoder,
+                collection,
+                batch_size=self._batch_size,
+                progress=self._progress,
+                description=description,
+            )
+        return self._embedded[key]
+
+
+def fingerprint(collection: Collection) -> str:
+    """A hash of ids, texts and images; of image files that of path, size and time of change."""
+    digest = hashlib.sha256()
+    for id_, text, image in zip(collection.ids, collection.texts, collection.images, strict=True):
+        for part in (id_.encode(), b"" if text is None else b"t" + text.encode(), _image_bytes(image)):
+            digest.update(f"{len(part)} ".encode())  # so that no two sequences of parts run together
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _image_bytes(image: ImageSource | None) -> bytes:
+    if image is None:
+        return b""
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, Path):
+        status = image.stat()
+        return f"{image.resolve()} {status.st_size} {status.st_mtime_ns}".encode()
+    return f"{image.mode} {image.size} ".encode() + image.tobytes()

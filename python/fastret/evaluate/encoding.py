@@ -1,0 +1,76 @@
+"""Embedding a collection whose items are texts, images or both."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .dataset import Collection, ImageSource
+
+if TYPE_CHECKING:
+    from fastret.embed import Encoder
+
+# Items given to the encoder at once, which sorts them by length: enough for even batches, and few enough that
+# images held as bytes are not all decoded at the same time.
+_ITEMS_PER_CALL = 1024
+
+_NOUNS = {"text": "texts", "image": "images", "pair": "images with texts"}
+
+
+def check_inputs(encoder: Encoder, collection: Collection) -> None:
+    """Raises ValueError where an item is of a kind that the encoder does not take, or has no content."""
+    for id_, kind in zip(collection.ids, collection.kinds(), strict=True):
+        if not kind:
+            raise ValueError(f"embed_collection: items must have a text or an image, got none for {id_!r}")
+        if kind not in encoder.inputs:
+            takes = " and ".join(noun for name, noun in _NOUNS.items() if name in encoder.inputs) or "nothing"
+            raise ValueError(
+                f"embed_collection: the task needs a model that takes {_NOUNS[kind]} (item {id_!r}), "
+                f"got {encoder.name}, which takes {takes}"
+            )
+
+
+def embed_collection(
+    encoder: Encoder,
+    collection: Collection,
+    *,
+    batch_size: int = 32,
+    progress: bool | None = None,
+    description: str = "embedding",
+) -> Tensor:
+    """Embeddings [N, dim] float32 of the items in order: texts, images and pairs each through their own
+    method.
+
+    `progress`: None shows a bar where stderr is a terminal, True always, False never.
+    Raises ValueError as `check_inputs` does, before any work.
+    """
+    check_inputs(encoder, collection)
+    kinds = np.array(collection.kinds())
+    embeddings = torch.empty(len(collection), encoder.dim, dtype=torch.float32)
+    disable = None if progress is None else not progress
+    with tqdm(total=len(collection), desc=description, unit="item", disable=disable) as bar:
+        arguments: dict[str, Any] = {"batch_size": batch_size, "progress": bar.update}
+        for kind in _NOUNS:
+            of_kind = np.flatnonzero(kinds == kind)
+            for start in range(0, len(of_kind), _ITEMS_PER_CALL):
+                rows = of_kind[start : start + _ITEMS_PER_CALL]
+                texts = [collection.texts[row] or "" for row in rows]
+                images = _opened([collection.images[row] for row in rows])
+                embeddings[rows] = (
+                    encoder.encode_texts(texts, **arguments) if kind == "text"
+                    else encoder.encode_images(images, **arguments) if kind == "image"
+                    else encoder.encode_pairs(images, texts, **arguments)
+                )  # fmt: skip
+    return embeddings
+
+
+def _opened(images: Sequence[ImageSource | None]) -> list[Any]:
+    from PIL import Image
+
+    return [Image.open(io.BytesIO(image)) if isinstance(image, bytes) else image for image in images]

@@ -1,0 +1,152 @@
+"""Folders of plain embeddings: queries and candidates as .npy or .safetensors, with qrels.
+
+    queries.npy, candidates.npy            [Q, D] and [N, D]
+    queries.safetensors and the same       instead: files of one tensor each
+    embeddings.safetensors                 instead: tensors `queries` and `candidates`
+    queries.ids.txt, candidates.ids.txt    optional, an id per line; else the row numbers "0", "1", ...
+    qrels.tsv or qrels.txt                 BEIR's or TREC's form; without a file row i answers query i
+
+float64 is rounded to float32; float32, bfloat16 and float16 are taken as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..dataset import Collection, Dataset
+from ..tasks import Task
+from .bad_records import BadRecords
+from .qrels import known_qrels, read_qrels
+from .records import DistinctIds
+
+SUFFIXES = (".npy", ".safetensors")
+BOTH = "embeddings.safetensors"
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def recognises(path: Path) -> bool:
+    return path.is_dir() and ((path / BOTH).is_file() or _file(path, "queries") is not None)
+
+
+def read(path: Path, split: str | None, bad: BadRecords) -> PlainEmbeddings:
+    if split is not None:
+        raise ValueError(f"{path}: plain embeddings have no splits, got split={split!r}")
+    queries, candidates = _load(path, "queries"), _load(path, "candidates")
+    if queries.shape[1] != candidates.shape[1]:
+        raise ValueError(
+            f"{path}: queries and candidates must share D, got {list(queries.shape)} and {list(candidates.shape)}"
+        )
+    query_ids = _ids(path / "queries.ids.txt", len(queries))
+    candidate_ids = _ids(path / "candidates.ids.txt", len(candidates))
+    qrels_file = next((file for file in (path / "qrels.tsv", path / "qrels.txt") if file.is_file()), None)
+    if qrels_file is not None:
+        qrels = known_qrels(read_qrels(qrels_file, bad), set(query_ids), set(candidate_ids), bad)
+    elif len(queries) == len(candidates):
+        qrels = {query_id: {id_: 1} for query_id, id_ in zip(query_ids, candidate_ids, strict=True)}
+    else:
+        raise ValueError(
+            f"{path}: without qrels.tsv there must be as many queries as candidates, "
+            f"got {len(queries)} and {len(candidates)}"
+        )
+    return PlainEmbeddings(path, query_ids, candidate_ids, qrels, (queries, candidates), bad)
+
+
+class PlainEmbeddings:
+    """A source of data sets whose items are known by their embeddings alone, so that any task will do."""
+
+    def __init__(
+        self,
+        path: Path,
+        query_ids: list[str],
+        candidate_ids: list[str],
+        qrels: dict[str, dict[str, int]],
+        embeddings: tuple[Tensor, Tensor],
+        bad: BadRecords,
+    ) -> None:
+        self.name = path.resolve().name
+        self._query_ids, self._candidate_ids = query_ids, candidate_ids
+        self._qrels, self._embeddings, self._bad = qrels, embeddings, bad
+
+    def dataset(self, task: Task | None = None) -> Dataset:
+        same = set(self._query_ids) <= set(self._candidate_ids) and not any(
+            id_ in judged for id_, judged in self._qrels.items()
+        )
+        return Dataset(
+            name=self.name,
+            task=task.name if task else "embeddings",
+            queries=_without_content(self._query_ids),
+            candidates=_without_content(self._candidate_ids),
+            qrels=self._qrels,
+            exclude_self=same and (task is None or task.queries == task.candidates),
+            skipped=dict(self._bad.skipped),
+            embeddings=self._embeddings,
+        )
+
+
+def _without_content(ids: list[str]) -> Collection:
+    return Collection(ids=ids, texts=[None] * len(ids), images=[None] * len(ids))
+
+
+def _file(path: Path, name: str) -> Path | None:
+    return next((file for file in (path / f"{name}{suffix}" for suffix in SUFFIXES) if file.is_file()), None)
+
+
+def _load(path: Path, name: str) -> Tensor:
+    """The embeddings called `queries` or `candidates`. Raises ValueError unless a matrix of floats."""
+    file = _file(path, name) or path / BOTH
+    if not file.is_file():
+        raise ValueError(f"{path}: must hold {name}.npy or {name}.safetensors, got neither")
+    embeddings = _load_numpy(file) if file.suffix == ".npy" else _load_safetensors(file, name)
+    if embeddings.ndim != 2 or embeddings.dtype not in DTYPES:
+        raise ValueError(
+            f"{file}: {name} must be a float matrix [rows, D], got {embeddings.dtype} {list(embeddings.shape)}"
+        )
+    return embeddings
+
+
+def _load_numpy(file: Path) -> Tensor:
+    try:
+        # Copy on write: torch wants writable memory, the file stays as it is.
+        array = np.load(file, mmap_mode="c", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{file}: not an .npy file that can be read: {error}") from error
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    try:
+        return torch.from_numpy(array)
+    except TypeError as error:
+        raise ValueError(f"{file}: must be a float matrix [rows, D], got {array.dtype} {list(array.shape)}") from error
+
+
+def _load_safetensors(file: Path, name: str) -> Tensor:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{file}: not a .safetensors file that can be read: {error}") from error
+    if name in tensors:
+        embeddings = tensors[name]
+    elif file.name != BOTH and len(tensors) == 1:
+        (embeddings,) = tensors.values()
+    else:
+        raise ValueError(f"{file}: must hold a tensor called {name!r}, got {sorted(tensors)}")
+    return embeddings.float() if embeddings.dtype == torch.float64 else embeddings
+
+
+def _ids(file: Path, rows: int) -> list[str]:
+    if not file.is_file():
+        return [str(row) for row in range(rows)]
+    ids = file.read_text(encoding="utf-8").splitlines()
+    if len(ids) != rows:
+        raise ValueError(f"{file}: must have an id for each of the {rows} embeddings, got {len(ids)}")
+    # A row cannot be left out without moving the others, so a repeated id is an error under skip_bad too.
+    distinct = DistinctIds(BadRecords(skip_bad=False))
+    for number, id_ in enumerate(ids, start=1):
+        distinct.accepts(id_, f"{file} line {number}")
+    return ids

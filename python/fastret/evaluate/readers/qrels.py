@@ -1,0 +1,65 @@
+"""Relevance judgements: BEIR's tab-separated files and TREC's qrels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from .bad_records import MALFORMED, UNKNOWN_ID, BadRecords
+
+_GRADE_HEADERS = frozenset({"score", "grade", "relevance", "rel", "label"})
+_INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
+
+
+class Judgement(NamedTuple):
+    place: str
+    query_id: str
+    candidate_id: str
+    grade: int
+
+
+def read_qrels(path: Path, bad: BadRecords) -> Iterator[Judgement]:
+    """`query-id <tab> corpus-id <tab> score`, header or none, or TREC's `query 0 candidate grade`."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            place = f"{path} line {number}"
+            fields = line.rstrip("\r\n").split("\t")
+            if len(fields) != 3:
+                fields = line.split()
+            if len(fields) == 4:  # TREC: the second field is an iteration that nobody uses
+                del fields[1]
+            if number == 1 and fields[-1] in _GRADE_HEADERS:
+                continue
+            if len(fields) == 3 and _INTEGER.fullmatch(fields[2]):
+                yield Judgement(place, fields[0], fields[1], int(float(fields[2])))
+            else:
+                bad.found(
+                    MALFORMED,
+                    f"{place}: must be query, candidate and an integer grade "
+                    f"(TREC: query 0 candidate grade), got {line.strip()!r}",
+                )
+
+
+def known_qrels(
+    judgements: Iterator[Judgement],
+    query_ids: Collection[str],
+    candidate_ids: Collection[str],
+    bad: BadRecords,
+) -> dict[str, dict[str, int]]:
+    """Judgements as a mapping, those that name an unknown id reported."""
+    qrels: dict[str, dict[str, int]] = {}
+    for place, query_id, candidate_id, grade in judgements:
+        if query_id not in query_ids:
+            bad.found(UNKNOWN_ID, f"{place}: the qrel names the query {query_id!r}, which is not among the queries")
+        elif candidate_id not in candidate_ids:
+            bad.found(
+                UNKNOWN_ID,
+                f"{place}: the qrel names the candidate {candidate_id!r}, which is not among the candidates",
+            )
+        else:
+            qrels.setdefault(query_id, {})[candidate_id] = grade
+    return qrels
