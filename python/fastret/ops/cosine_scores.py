@@ -11,7 +11,12 @@ from .arrays import FLOAT_DTYPES, Array, Metric, check_pair, like, metric_index,
 
 
 def cosine_scores(
-    queries: Array, keys: Array, metric: Metric = "cosine", *, out_dtype: torch.dtype | None = None
+    queries: Array,
+    keys: Array,
+    metric: Metric = "cosine",
+    *,
+    out_dtype: torch.dtype | None = None,
+    exact: bool = True,
 ) -> Array:
     """The score of every query with every key, the same bits that `search` returns.
 
@@ -22,6 +27,8 @@ def cosine_scores(
         keys: [N, D] or [B, N, D], on the device of the queries; its dtype may differ.
         metric: "cosine" (0 with a zero vector), "ip" (inner product) or "l2" (squared Euclidean distance).
         out_dtype: float32 (default), bfloat16 or float16: the float32 score, rounded once more.
+        exact: False scores with torch's matmul in the dtype of the inputs instead: several times faster, accurate to
+            that dtype's rounding, and with bits that depend on batch size and machine. Meant for training.
 
     Returns:
         scores [Q, N] or [B, Q, N]. Differentiable in queries and keys; the gradient of cosine at a zero vector is 0.
@@ -35,11 +42,24 @@ def cosine_scores(
     if out_dtype is not None and out_dtype not in FLOAT_DTYPES:
         raise TypeError(f"cosine_scores: out_dtype must be float32, bfloat16 or float16, got {out_dtype}")
     number = metric_index("cosine_scores", metric)
+    if not exact:
+        return like(_matmul_scores(q, x, metric).to(out_dtype or torch.float32), queries)
     batched = q.dim() == 3
     if not batched:
         q, x = q.unsqueeze(0), x.unsqueeze(0)
     scores = torch.ops.fastret.cosine_scores(q, x, number, out_dtype)
     return like(scores if batched else scores.squeeze(0), queries)
+
+
+def _matmul_scores(queries: Tensor, keys: Tensor, metric: Metric) -> Tensor:
+    dtype = torch.promote_types(queries.dtype, keys.dtype)
+    q, x = queries.to(dtype), keys.to(dtype)
+    if metric == "ip":
+        return q @ x.mT
+    if metric == "cosine":
+        return (q * _inverse_norm(q)) @ (x * _inverse_norm(x)).mT
+    squared = q.square().sum(-1, keepdim=True) - 2 * (q @ x.mT) + x.square().sum(-1, keepdim=True).mT
+    return squared.clamp_min(0)
 
 
 @torch.library.register_fake("fastret::cosine_scores")
@@ -58,7 +78,9 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, torch.dtype | No
 
 def _inverse_norm(vectors: Tensor) -> Tensor:
     norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return torch.where(norm > 0, 1 / norm, 0)
+    nonzero = norm > 0
+    # 1 stands in for a norm of 0, so that no infinity meets the zero gradient of the branch not taken.
+    return torch.where(nonzero, 1 / torch.where(nonzero, norm, 1), 0)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
