@@ -1,0 +1,133 @@
+// What one block does with rank keys: find the k largest of any number of them, and sort a list in shared
+// memory.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/rank_key.cuh"
+#include "kernels/cuda/tiles.h"
+
+namespace fastret::cuda {
+
+constexpr int kWarps = kThreads / 32;
+constexpr int kDigits = 1 << kDigitBits;
+constexpr int kDigitsPerThread = kDigits / kThreads;
+
+struct SelectionState {
+  uint32_t histogram[kDigits];
+  uint32_t warp_totals[kWarps];
+  uint32_t digit, above,
+      inside;  // the digit that the k-th largest has; keys with larger digits; keys with this one
+  uint32_t taken;
+};
+
+// The sum of the values of all threads before this one; `total` receives the sum of all.
+__device__ __forceinline__ uint32_t block_exclusive_sum(uint32_t value, uint32_t* warp_totals,
+                                                        uint32_t& total) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  uint32_t inclusive = value;
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const uint32_t before = __shfl_up_sync(kAllLanes, inclusive, distance);
+    if (lane >= distance) inclusive += before;
+  }
+  if (lane == 31) warp_totals[warp] = inclusive;
+  __syncthreads();
+  uint32_t preceding = 0;
+  total = 0;
+  for (int w = 0; w < kWarps; ++w) {
+    if (w < warp) preceding += warp_totals[w];
+    total += warp_totals[w];
+  }
+  __syncthreads();
+  return preceding + inclusive - value;
+}
+
+// The smallest of the k largest keys of source(0), ..., source(size - 1), for 0 < k; 1 if at most k are not
+// kNothing. Radix selection from the top digit down, over the keys that agree with the digits found so far.
+template <class Source>
+__device__ uint64_t kth_largest(const Source& source, int64_t size, uint32_t k, SelectionState& state) {
+  uint64_t found = 0;
+  uint32_t needed = k;
+  for (int undecided = 64; undecided > 0;) {
+    const int shift = undecided > kDigitBits ? undecided - kDigitBits : 0;
+    const uint32_t digit_mask = (1u << (undecided - shift)) - 1;
+    for (int d = threadIdx.x; d < kDigits; d += kThreads) state.histogram[d] = 0;
+    __syncthreads();
+    for (int64_t i = threadIdx.x; i < size; i += kThreads) {
+      const uint64_t key = source(i);
+      const bool agrees = undecided == 64 || (key ^ found) >> undecided == 0;
+      if (key != kNothing && agrees) atomicAdd(&state.histogram[uint32_t(key >> shift) & digit_mask], 1u);
+    }
+    __syncthreads();
+
+    // Thread t owns a run of digits, the largest digits with thread 0.
+    const int top_digit = kDigits - 1 - int(threadIdx.x) * kDigitsPerThread;
+    uint32_t own = 0, total;
+    for (int d = 0; d < kDigitsPerThread; ++d) own += state.histogram[top_digit - d];
+    uint32_t above = block_exclusive_sum(own, state.warp_totals, total);
+    if (undecided == 64 && total <= k) return 1;
+    if (above < needed && needed <= above + own) {
+      int digit = top_digit;
+      while (above + state.histogram[digit] < needed) above += state.histogram[digit--];
+      state.digit = uint32_t(digit);
+      state.above = above;
+      state.inside = state.histogram[digit];
+    }
+    __syncthreads();
+    found |= uint64_t(state.digit) << shift;
+    needed -= state.above;
+    undecided = shift;
+    const bool whole_digit = state.inside == needed;
+    __syncthreads();
+    if (whole_digit) break;
+  }
+  return found;
+}
+
+// Writes the k largest keys, in no order, and returns their number: fewer than k if the rest is kNothing.
+template <class Source>
+__device__ uint32_t select_largest(const Source& source, int64_t size, uint32_t k, SelectionState& state,
+                                   uint64_t* selected) {
+  const uint64_t threshold = kth_largest(source, size, k, state);
+  if (threadIdx.x == 0) state.taken = 0;
+  __syncthreads();
+  const int lane = threadIdx.x % 32;
+  for (int64_t first = 0; first < size; first += kThreads) {
+    const int64_t i = first + threadIdx.x;
+    const uint64_t key = i < size ? source(i) : kNothing;
+    const bool keep = key >= threshold;
+    const unsigned keepers = __ballot_sync(kAllLanes, keep);
+    uint32_t place = 0;
+    if (lane == 0 && keepers) place = atomicAdd(&state.taken, uint32_t(__popc(keepers)));
+    place = __shfl_sync(kAllLanes, place, 0) + uint32_t(__popc(keepers & ((1u << lane) - 1)));
+    if (keep) selected[place] = key;
+  }
+  __syncthreads();
+  return state.taken;
+}
+
+// The steps of a bitonic sorting network, larger keys first, that join runs of `size` keys: distances
+// `stride`, stride / 2, ..., 1 within `length` keys, a power of two, of which the first is key `offset` of
+// the whole list.
+__device__ __forceinline__ void bitonic_join(uint64_t* keys, uint32_t length, uint64_t offset, uint64_t size,
+                                             uint32_t stride) {
+  for (; stride > 0; stride /= 2) {
+    for (uint32_t i = threadIdx.x; i < length / 2; i += kThreads) {
+      const uint32_t a = 2 * i - (i & (stride - 1)), b = a + stride;
+      const bool descending = ((offset + a) & size) == 0;
+      if ((keys[a] < keys[b]) == descending) {
+        const uint64_t swapped = keys[a];
+        keys[a] = keys[b];
+        keys[b] = swapped;
+      }
+    }
+    __syncthreads();
+  }
+}
+
+// Sorts `length` keys, a power of two; runs alternate in direction by `offset`, so that longer runs can be
+// joined.
+__device__ __forceinline__ void bitonic_sort(uint64_t* keys, uint32_t length, uint64_t offset) {
+  for (uint32_t size = 2; size <= length; size *= 2) bitonic_join(keys, length, offset, size, size / 2);
+}
+
+}  // namespace fastret::cuda

@@ -1,0 +1,25 @@
+# The CUDA library: included where a CUDA compiler was found. The module links nothing of CUDA builds of torch, which
+# need not exist where it is compiled: at run time libtorch.so brings them.
+set(CUDA_DIR ${CMAKE_CURRENT_LIST_DIR})
+
+pybind11_add_module(_C_cuda MODULE NO_EXTRAS
+  csrc/bindings/module_cuda.cpp
+  csrc/ops/cosine_scores_cuda.cpp
+  csrc/ops/search_cuda.cpp
+  csrc/ops/select_k_cuda.cpp
+  ${CUDA_DIR}/merge.cu
+  ${CUDA_DIR}/pairwise_scores.cu
+  ${CUDA_DIR}/search.cu
+  ${CUDA_DIR}/select_k.cu)
+target_include_directories(_C_cuda PRIVATE csrc)
+target_include_directories(_C_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+target_link_libraries(_C_cuda PRIVATE torch_stable)
+target_link_options(_C_cuda PRIVATE "LINKER:--no-as-needed" "${TORCH_DIR}/lib/libtorch.so")
+target_compile_definitions(_C_cuda PRIVATE USE_CUDA)  # declares the CUDA entry points of torch's stable ABI
+set_target_properties(_C_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static)
+# -fmad=false: a fused multiply-add where the source says multiply, add would change canonical bits. Spills and local
+# memory are warnings, and so errors under FASTRET_WERROR.
+target_compile_options(_C_cuda PRIVATE
+  $<$<COMPILE_LANGUAGE:CXX>:-O3;-ffp-contract=off;${FASTRET_WARNINGS}>
+  $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-lineinfo;-Xcompiler=-Wall,-Wextra;-Xptxas=-v,-warn-spills,-warn-lmem-usage;$<$<BOOL:${FASTRET_WERROR}>:-Werror=all-warnings>>)
+install(TARGETS _C_cuda LIBRARY DESTINATION fastret)

@@ -1,0 +1,65 @@
+// Queues kernels on one stream and remembers the first error, so that a sequence of launches is checked once.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <utility>
+
+#include "kernels/cuda/tiles.h"
+
+namespace fastret::cuda {
+
+class Launcher {
+ public:
+  explicit Launcher(cudaStream_t stream) : stream_(stream) {}
+
+  template <class... Parameters, class... Arguments>
+  void operator()(void (*kernel)(Parameters...), int64_t blocks, Arguments&&... arguments) {
+    if (error_ != cudaSuccess || blocks == 0) return;
+    if (blocks > INT32_MAX) {
+      error_ = cudaErrorInvalidConfiguration;
+      return;
+    }
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(static_cast<unsigned>(blocks));
+    config.blockDim = dim3(kThreads);
+    config.stream = stream_;
+    error_ = cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+  }
+
+  void zero(void* data, int64_t bytes) {
+    if (error_ == cudaSuccess && bytes > 0)
+      error_ = cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), stream_);
+  }
+
+  cudaError_t error() const { return error_; }
+
+ private:
+  cudaStream_t stream_;
+  cudaError_t error_ = cudaSuccess;
+};
+
+inline int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// Hands out consecutive 16-byte aligned pieces of a workspace; with a null base it only adds up their sizes.
+class Workspace {
+ public:
+  explicit Workspace(void* base) : base_(static_cast<char*>(base)) {}
+
+  template <class T>
+  T* take(int64_t count) {
+    char* piece = base_ ? base_ + bytes_ : nullptr;
+    bytes_ += ceil_div(count * int64_t(sizeof(T)), 16) * 16;
+    return reinterpret_cast<T*>(piece);
+  }
+
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  char* base_;
+  int64_t bytes_ = 0;
+};
+
+}  // namespace fastret::cuda

@@ -1,0 +1,32 @@
+#include <torch/csrc/stable/library.h>
+
+#include <tuple>
+
+#include "kernels/cuda/kernels.h"
+#include "ops/cuda_stream.h"
+
+namespace fastret::ops {
+
+std::tuple<Tensor, Tensor> search_cuda(const Tensor& queries, const Tensor& keys, int64_t k, int64_t metric) {
+  check_pair("search", queries, keys, 2);
+  check_k("search", k);
+  const torch::stable::accelerator::DeviceGuard guard(queries.get_device_index());
+  const Tensor q = with_contiguous_rows(queries), x = with_contiguous_rows(keys);
+  Tensor scores = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Float);
+  Tensor ids = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Long);
+  const SearchParams params = {rows_of("search", q),
+                               rows_of("search", x),
+                               metric_of("search", metric),
+                               k,
+                               scores.mutable_data_ptr<float>(),
+                               ids.mutable_data_ptr<int64_t>()};
+  const Tensor workspace = allocate_workspace(q, cuda::search_workspace_bytes(params));
+  STD_CUDA_CHECK(cuda::search(params, workspace.mutable_data_ptr(), current_stream(q)));
+  return {scores, ids};
+}
+
+STABLE_TORCH_LIBRARY_IMPL(fastret, CUDA, m) {
+  m.impl("search", TORCH_BOX(&search_cuda));
+}
+
+}  // namespace fastret::ops
