@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,17 @@ def test_the_index_keeps_no_view_of_what_was_added() -> None:
     assert torch.equal(index.reconstruct(0), original[0])
 
 
+def test_a_copy_is_an_index_of_its_own() -> None:
+    index = FlatIndex(8)
+    for row in vectors(5).split(1):
+        index.add(row)
+    other = copy.copy(index)
+    other.add(torch.zeros(1, 8))
+    index.add(torch.ones(1, 8))
+    assert torch.equal(other.reconstruct(5), torch.zeros(8))
+    assert torch.equal(index.reconstruct(5), torch.ones(8))
+
+
 def test_vectors_that_require_a_gradient_are_stored_without_it() -> None:
     index = FlatIndex(8)
     index.add(vectors(4).requires_grad_())
@@ -149,11 +162,11 @@ def test_any_sequence_of_changes_answers_like_a_dictionary(operations: list[tupl
     index, model, next_id = FlatIndex(3, metric), dict[int, torch.Tensor](), 0
     for name, argument in [*operations, ("search", 50)]:
         if name == "add":
-            ids = [id for id in argument if id not in model]  # type: ignore[attr-defined]
+            ids = [id for id in argument if id not in model]
         elif name == "add_default":
-            ids = list(range(next_id, next_id + argument))  # type: ignore[operator]
+            ids = list(range(next_id, next_id + argument))
         elif name == "remove":
-            present = {id for id in argument if id in model}  # type: ignore[attr-defined]
+            present = {id for id in argument if id in model}
             assert index.remove(argument) == len(present)
             model = {id: row for id, row in model.items() if id not in present}
             continue
@@ -306,7 +319,7 @@ def test_repr_tells_what_it_holds() -> None:
         (lambda i: i.reconstruct(-1), ValueError, "FlatIndex.reconstruct: no vector has id -1"),
     ],
 )
-def test_bad_input_is_one_sentence_and_changes_nothing(call, error, sentence) -> None:  # type: ignore[no-untyped-def]
+def test_bad_input_is_one_sentence_and_changes_nothing(call, error, sentence) -> None:
     index = FlatIndex(8)
     index.add(vectors(3))
     with pytest.raises(error, match=f"^{sentence}$"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -86,6 +87,10 @@ class FlatIndex:
             f"FlatIndex(dim={self.dim}, metric={self.metric!r}, ntotal={self.ntotal}, "
             f"dtype={dtype}, device={str(self.device)!r})"
         )
+
+    def __copy__(self) -> FlatIndex:
+        # Two indexes on one storage would write their next rows over each other.
+        return copy.deepcopy(self)
 
     @property
     def ids(self) -> Tensor:
