@@ -20,10 +20,12 @@ FASTRET_HOST_DEVICE double fold_lanes(double* lanes) {  // [16], overwritten
 }
 
 // The float32 score of a pair from its canonical sums. For cosine, `sum` is the product sum and the squares
-// are the product sums of each vector with itself; a zero vector has cosine 0 with everything. -0 becomes +0.
+// are the product sums of each vector with itself; a zero vector has cosine 0 with everything but NaN. -0
+// becomes +0.
 FASTRET_HOST_DEVICE float canonical_score(Metric metric, double sum, double query_square, double key_square) {
   if (metric != Metric::cosine) return static_cast<float>(sum) + 0.0f;
-  if (query_square == 0.0 || key_square == 0.0) return 0.0f;
+  const bool no_nan = query_square + key_square >= 0.0;
+  if (no_nan && (query_square == 0.0 || key_square == 0.0)) return 0.0f;
   return static_cast<float>(sum / (sqrt(query_square) * sqrt(key_square))) + 0.0f;
 }
 

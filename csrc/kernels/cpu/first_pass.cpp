@@ -49,9 +49,9 @@ double ErrorBound::extra(double norm, double centred_norm) const {
   return squared * kRoundUp + underflow_;
 }
 
-KeyBlock::KeyBlock(const SearchParams& params, const std::vector<float>& centre, const ErrorBound& bound,
-                   int64_t max_keys)
-    : isa_(primitives()),
+KeyBlock::KeyBlock(const Primitives& isa, const SearchParams& params, const std::vector<float>& centre,
+                   const ErrorBound& bound, int64_t max_keys)
+    : isa_(isa),
       reader_(params.keys, kRowsPerCall),
       metric_(params.metric),
       dim_(params.keys.dim),

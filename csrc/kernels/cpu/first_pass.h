@@ -48,8 +48,9 @@ struct ErrorBound {
 // Some keys, centred and packed in panels, with their bounds.
 class KeyBlock {
  public:
-  KeyBlock(const SearchParams& params, const std::vector<float>& centre, const ErrorBound& bound,
-           int64_t max_keys);
+  // `isa` is the caller's: the panels have its layout.
+  KeyBlock(const Primitives& isa, const SearchParams& params, const std::vector<float>& centre,
+           const ErrorBound& bound, int64_t max_keys);
 
   // Packs keys [begin, end). Keys whose every score is NaN are left out; those that the pass cannot hold are
   // appended to `unbounded`.

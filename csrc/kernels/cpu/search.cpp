@@ -127,6 +127,7 @@ class BlockSearch {
 
     const int64_t count = int64_t(bounded_.size());
     parallel_(count, [&](int64_t begin, int64_t end) {
+      const DefaultFloatEnvironment environment;
       std::vector<float> lowers;
       for (int64_t b = begin; b < end; ++b) {
         Candidates& merged = candidates_[size_t(b)];
@@ -148,7 +149,7 @@ class BlockSearch {
     const int64_t block_keys =
         std::clamp<int64_t>(kBlockBytes / panel_bytes, 1, (keys.end - keys.begin) / isa_.tile_keys + 1) *
         isa_.tile_keys;
-    KeyBlock block(p_, centre_, bound_, block_keys);
+    KeyBlock block(isa_, p_, centre_, bound_, block_keys);
     // The query parts of a key part meet the same unbounded keys: the first one reports them.
     std::vector<int64_t> ignored;
     std::vector<int64_t>& unbounded = groups.begin == 0 ? unbounded_keys_[size_t(key_part)] : ignored;
@@ -223,6 +224,7 @@ class BlockSearch {
 
   void finish() {
     parallel_(num_queries(), [&](int64_t begin, int64_t end) {
+      const DefaultFloatEnvironment environment;
       for (int64_t q = begin; q < end; ++q) write(q, {});
     });
     parallel_(int64_t(bounded_.size()), [&](int64_t begin, int64_t end) {
@@ -234,6 +236,7 @@ class BlockSearch {
     });
     const int64_t count = int64_t(exact_.size());
     parallel_(count, [&](int64_t begin, int64_t end) {
+      const DefaultFloatEnvironment environment;
       for (int64_t e = begin; e < end; ++e) {
         ExactBest& best = exact_best_[size_t(e)];
         for (int64_t task = 1; task < exact_parts_; ++task) best.merge(exact_best_[size_t(task * count + e)]);
@@ -294,11 +297,8 @@ class BlockSearch {
 
 void search(const SearchParams& params, const Parallel& parallel) {
   if (params.k == 0 || params.queries.rows == 0) return;
-  std::vector<float> centre;
-  {
-    const DefaultFloatEnvironment environment;
-    centre = sample_centre(params.keys, params.metric);
-  }
+  const DefaultFloatEnvironment environment;
+  const std::vector<float> centre = sample_centre(params.keys, params.metric);
   const int64_t held =
       parallel.num_threads * std::max<int64_t>(128, 2 * params.k + 64) * int64_t(sizeof(Candidate));
   const int64_t block = std::clamp<int64_t>(kCandidateBytes / held, 256, 8192);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/cpu/float_environment.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/half.h"
@@ -110,6 +111,7 @@ void select_row(const SelectKParams& p, int64_t row, std::vector<float>& values,
 void select_k(const SelectKParams& p, const Parallel& parallel) {
   if (p.k == 0) return;
   parallel(p.values.rows, [&](int64_t begin, int64_t end) {
+    const DefaultFloatEnvironment environment;
     const bool in_place = p.values.dtype == DType::f32 && p.largest;
     std::vector<float> values(size_t(in_place ? 0 : p.values.dim));
     std::vector<uint64_t> keys;
