@@ -344,7 +344,12 @@ def _save(
     """Write a folder as the hub has it; `image` is what the chat template writes where an image goes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model_class(config).eval().save_pretrained(path)
+        model = model_class(config).eval()
+        for parameter in model.parameters():
+            # Some projections start as zeros: a model that could not see its images would pass for one that can.
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+        model.save_pretrained(path)
     if image:
         tokenizer.chat_template = CHAT_TEMPLATE.replace("IMAGE", image)
     tokenizer.save_pretrained(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +14,6 @@ import transformers
 from torch import Tensor
 
 from .sources import WHAT_WORKS, Source
-
 
 # Parts that no embedding passes through, so that a checkpoint may lack them: BERT's pooler, the vocabulary head.
 NEVER_RUN = ("pooler.", "lm_head.")
@@ -43,7 +44,7 @@ class Backbone:
         }
 
 
-def load_backbone(source: Source, auto_class: Any, *, dtype: str | torch.dtype, device: str) -> Backbone:
+def load_backbone(source: Source, config: Any, auto_class: Any, *, dtype: str | torch.dtype, device: str) -> Backbone:
     """Load the weights of `source` with a transformers auto class.
 
     `dtype="auto"` runs in the checkpoint's own dtype (float16 as float32 on a CPU, which has no float16 arithmetic).
@@ -54,6 +55,7 @@ def load_backbone(source: Source, auto_class: Any, *, dtype: str | torch.dtype, 
     with explained(source), quiet():
         model, info = auto_class.from_pretrained(
             source.path,
+            config=config,
             dtype=torch.float32 if source.gguf_file else "auto",
             output_loading_info=True,
             **source.arguments,
@@ -103,7 +105,9 @@ def explained(source: Source) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ImportError(f"load_encoder: {source.name} needs a package that is missing: {_first_line(error)}") from error
+        raise ImportError(
+            f"load_encoder: {source.name} needs a package that is missing: {_first_line(error)}"
+        ) from error
     except Exception as error:
         if source.is_local:
             raise ValueError(f"load_encoder: {source.name} cannot be loaded: {_first_line(error)}") from error
@@ -116,12 +120,14 @@ def explained(source: Source) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers' notices and bars off stderr: what matters of them is raised, the rest is noise."""
-    logging = transformers.utils.logging
+    logging: Any = transformers.utils.logging
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        # The GGUF reader draws a bar that no setting turns off.
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bar:

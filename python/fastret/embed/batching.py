@@ -34,7 +34,7 @@ def encode_batches(
         raise ValueError(f"encode: batch_size must be a positive integer, got {batch_size!r}")
     order = sorted(range(len(items)), key=lambda i: sizes[i], reverse=True)
     embeddings = torch.empty(len(items), dim, dtype=torch.float32)
-    bar = nullcontext() if callable(progress) else progress_bar(len(items), progress)
+    bar: Any = nullcontext() if callable(progress) else progress_bar(len(items), progress)
     with bar as shown:
         advance = progress if callable(progress) else shown.update
         for start in range(0, len(order), batch_size):
@@ -46,7 +46,9 @@ def encode_batches(
 
 def progress_bar(total: int, progress: bool | None, *, done: int = 0) -> Any:
     """A tqdm bar on stderr; with `progress=None` it vanishes where stderr is not a terminal."""
-    return tqdm(total=total, initial=done, unit="item", desc="embed", disable=None if progress is None else not progress)
+    return tqdm(
+        total=total, initial=done, unit="item", desc="embed", disable=None if progress is None else not progress
+    )
 
 
 def check_texts(texts: Sequence[str]) -> list[str]:

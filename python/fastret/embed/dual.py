@@ -49,7 +49,7 @@ class DualEncoder:
         # SigLIP was trained on padded texts without a mask; its pooled token is the last of the padding.
         self._pads_to_the_end = config.model_type.startswith("siglip")
         self.max_tokens = token_limit(self.tokenizer, config.text_config)
-        self.backbone = load_backbone(source, AutoModel, dtype=dtype, device=device)
+        self.backbone = load_backbone(source, config, AutoModel, dtype=dtype, device=device)
         self.dim = self._encode_texts(["a"]).shape[1]
         self._facts = {"model": source.name, "family": config.model_type, "revision": source.resolved_revision(config)}
 
@@ -61,9 +61,7 @@ class DualEncoder:
             texts, self._encode_texts, dim=self.dim, sizes=sizes, batch_size=batch_size, progress=progress
         )
 
-    def encode_images(
-        self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None
-    ) -> Tensor:
+    def encode_images(self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
         """[N, dim] float32 on the CPU, not normalised. Images are decoded batch by batch."""
         images = check_images(images)
         sizes = [0] * len(images)
@@ -96,7 +94,9 @@ class DualEncoder:
         )
         names = ("input_ids",) if self._pads_to_the_end else ("input_ids", "attention_mask")
         with self.backbone.inference():
-            return _features(self.backbone.model.get_text_features(**self.backbone.place({n: tokens[n] for n in names})))
+            return _features(
+                self.backbone.model.get_text_features(**self.backbone.place({n: tokens[n] for n in names}))
+            )
 
     def _encode_images(self, images: list[ImageInput]) -> Tensor:
         pixels = self.image_processor(images=[open_image(image) for image in images], return_tensors="pt")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-ImageInput = Image.Image | str | Path
+ImageInput = Image.Image | str | Path | bytes
+"""A decoded image, the path of a file, or the content of one."""
 
 
 def open_image(image: ImageInput) -> Image.Image:
@@ -15,48 +18,57 @@ def open_image(image: ImageInput) -> Image.Image:
 
     Raises FileNotFoundError or ValueError with the name of a file that is missing or does not decode.
     """
-    where = _where(image)
-    try:
-        decoded = ImageOps.exif_transpose(image if isinstance(image, Image.Image) else Image.open(image))
+    with _named(image):
+        decoded = ImageOps.exif_transpose(_lazy(image))
         if decoded.has_transparency_data:
             # The colour stored under a transparent pixel is arbitrary; convert("RGB") would show it.
             decoded = decoded.convert("RGBA")
             white = Image.new("RGBA", decoded.size, "white")
             return Image.alpha_composite(white, decoded).convert("RGB")
         return decoded.convert("RGB")
+
+
+def pixel_count(image: ImageInput) -> int:
+    """Width times height, read from the file's header alone. Raises as `open_image` does."""
+    with _named(image):
+        if isinstance(image, Image.Image):
+            width, height = image.size
+        else:
+            with _lazy(image) as header:
+                width, height = header.size
+        return width * height
+
+
+def check_images(images: Sequence[ImageInput]) -> list[ImageInput]:
+    """Raise TypeError with the position of the first item that is not an image."""
+    if isinstance(images, (str, bytes, Path, Image.Image)):
+        raise TypeError(f"encode_images: images must be a sequence of images or paths, got {type(images).__name__}")
+    for position, image in enumerate(images):
+        if not isinstance(image, (Image.Image, str, Path, bytes)):
+            raise TypeError(
+                "encode_images: images must be PIL images, paths or the bytes of files, "
+                f"got {type(image).__name__} at position {position}"
+            )
+    return list(images)
+
+
+def _lazy(image: ImageInput) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    return Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
+
+
+@contextlib.contextmanager
+def _named(image: ImageInput) -> Iterator[None]:
+    """Say of what goes wrong inside which image it was."""
+    if isinstance(image, (str, Path)):
+        where = str(image)
+    else:
+        where = getattr(image, "filename", "") or f"given as {type(image).__name__}"
+    try:
+        yield
     except FileNotFoundError:
         raise FileNotFoundError(f"encode_images: there is no file {where}") from None
     # Pillow's decoders raise whatever their format's parser meets (struct.error, IndexError, zlib.error, ...).
     except Exception as error:
         raise ValueError(f"encode_images: the image {where} does not decode: {error}") from error
-
-
-def pixel_count(image: ImageInput) -> int:
-    """Width times height, read from the file's header alone. Raises as `open_image` does."""
-    if isinstance(image, Image.Image):
-        return image.width * image.height
-    try:
-        with Image.open(image) as header:
-            return header.width * header.height
-    except FileNotFoundError:
-        raise FileNotFoundError(f"encode_images: there is no file {_where(image)}") from None
-    except Exception as error:
-        raise ValueError(f"encode_images: the image {_where(image)} does not decode: {error}") from error
-
-
-def check_images(images: Sequence[ImageInput]) -> list[ImageInput]:
-    """Raise TypeError with the position of the first item that is neither an image nor a path."""
-    if isinstance(images, (str, Path, Image.Image)):
-        raise TypeError(f"encode_images: images must be a sequence of images or paths, got {type(images).__name__}")
-    for position, image in enumerate(images):
-        if not isinstance(image, (Image.Image, str, Path)):
-            raise TypeError(
-                f"encode_images: images must be PIL images or paths, got {type(image).__name__} at position {position}"
-            )
-    return list(images)
-
-
-def _where(image: ImageInput) -> str:
-    if isinstance(image, Image.Image):
-        return getattr(image, "filename", "") or "given as a PIL image"
-    return str(image)

@@ -44,7 +44,7 @@ class MultimodalEncoder:
         # Without an instruction the next token continues a conversation and says little about the content.
         self.prompt = PRESETS["summary"] if prompt is None else prompt
         self.processor = load_processor(source, config)
-        self.backbone = load_backbone(source, AutoModelForImageTextToText, dtype=dtype, device=device)
+        self.backbone = load_backbone(source, config, AutoModelForImageTextToText, dtype=dtype, device=device)
         text_config = config.get_text_config()
         self.dim = int(text_config.hidden_size)
         self.max_tokens = token_limit(self.processor.tokenizer, text_config)
@@ -52,13 +52,13 @@ class MultimodalEncoder:
         self._facts = {"model": source.name, "family": config.model_type, "revision": source.resolved_revision(config)}
 
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
-        """[N, dim] float32 on the CPU, not normalised. A text beyond the model's limit loses its end, not its prompt."""
+        """[N, dim] float32 on the CPU, not normalised. A text beyond the limit loses its end, not its prompt."""
         texts = check_texts(texts)
-        return self._encode_all([(None, text) for text in texts], [(0, len(text)) for text in texts], batch_size, progress)
+        return self._encode_all(
+            [(None, text) for text in texts], [(0, len(text)) for text in texts], batch_size, progress
+        )
 
-    def encode_images(
-        self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None
-    ) -> Tensor:
+    def encode_images(self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
         """[N, dim] float32 on the CPU, not normalised. Images are decoded batch by batch."""
         images = check_images(images)
         return self._encode_all(
@@ -83,10 +83,10 @@ class MultimodalEncoder:
             "dtype": str(self.backbone.dtype).removeprefix("torch."),
         }
 
-    def _encode_all(self, items: list[Item], sizes: list[tuple[int, int]], batch_size: int, progress: Progress) -> Tensor:
-        return encode_batches(
-            items, self._encode, dim=self.dim, sizes=sizes, batch_size=batch_size, progress=progress
-        )
+    def _encode_all(
+        self, items: list[Item], sizes: list[tuple[int, int]], batch_size: int, progress: Progress
+    ) -> Tensor:
+        return encode_batches(items, self._encode, dim=self.dim, sizes=sizes, batch_size=batch_size, progress=progress)
 
     def _encode(self, items: list[Item]) -> Tensor:
         images = [[open_image(image)] for image, _ in items if image is not None]

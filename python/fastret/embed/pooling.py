@@ -23,10 +23,8 @@ def pool(
         weights = mask.unsqueeze(-1).to(hidden_states)
         return (hidden_states * weights).sum(1) / weights.sum(1).clamp_min(1)
     real = mask.to(torch.int8)
-    if pooling == "cls":
-        position = real.argmax(1)
-    else:
-        position = mask.shape[1] - 1 - real.flip(1).argmax(1)
+    first, last = real.argmax(1), mask.shape[1] - 1 - real.flip(1).argmax(1)
+    position = first if pooling == "cls" else last
     return hidden_states[torch.arange(len(mask), device=mask.device), position]
 
 

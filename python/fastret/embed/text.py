@@ -33,22 +33,22 @@ class TextEncoder:
 
         self.name = source.name
         self.prompt = prompt
-        recipe = SentenceTransformersRecipe.read(source)
-        self.pooling = check_pooling(pooling or recipe.pooling or default_pooling(config))
+        prescribed_pooling, prescribed_limit = sentence_transformers_recipe(source)
+        self.pooling = check_pooling(pooling or prescribed_pooling or default_pooling(config, source))
         self.tokenizer = load_tokenizer(source)
-        self.max_tokens = token_limit(self.tokenizer, config, recipe.max_tokens)
+        self.max_tokens = token_limit(self.tokenizer, config, prescribed_limit)
         if source.gguf_file:
             # Only the causal class knows the names of GGUF tensors; its base model skips the vocabulary head.
-            loaded = load_backbone(source, AutoModelForCausalLM, dtype=dtype, device=device)
+            loaded = load_backbone(source, config, AutoModelForCausalLM, dtype=dtype, device=device)
             self.backbone = Backbone(loaded.model.base_model, loaded.device, loaded.dtype)
         else:
-            self.backbone = load_backbone(source, AutoModel, dtype=dtype, device=device)
+            self.backbone = load_backbone(source, config, AutoModel, dtype=dtype, device=device)
         self.dim = int(self.backbone.model.config.hidden_size)
         self._eos = eos_to_append(self.tokenizer, self.name) if self.pooling == "eos" else ""
         self._facts = {"model": source.name, "family": config.model_type, "revision": source.resolved_revision(config)}
 
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
-        """[N, dim] float32 on the CPU, not normalised. A text beyond the model's limit loses its end, not its prompt."""
+        """[N, dim] float32 on the CPU, not normalised. A text beyond the limit loses its end, not its prompt."""
         texts = check_texts(texts)
         return encode_batches(
             texts,
@@ -59,9 +59,7 @@ class TextEncoder:
             progress=progress,
         )
 
-    def encode_images(
-        self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None
-    ) -> Tensor:
+    def encode_images(self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
         """Raises ValueError: a text encoder has no eyes."""
         raise ValueError(f"encode_images: {self.name} embeds text only")
 
@@ -91,65 +89,61 @@ class TextEncoder:
             return pool(hidden_states, inputs["attention_mask"], self.pooling)
 
 
-class SentenceTransformersRecipe:
-    """Pooling and length limit that a sentence-transformers folder prescribes; None where it prescribes none."""
+# How sentence-transformers names what pooling.py knows.
+POOLING_MODES = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls", "lasttoken": "last"}
 
-    _MODES = {
-        "pooling_mode_mean_tokens": "mean",
-        "pooling_mode_cls_token": "cls",
-        "pooling_mode_lasttoken": "last",
-    }
 
-    def __init__(self, pooling: str | None = None, max_tokens: int | None = None) -> None:
-        self.pooling = pooling
-        self.max_tokens = max_tokens
+def sentence_transformers_recipe(source: Source) -> tuple[str | None, int | None]:
+    """The pooling and the length limit that a sentence-transformers folder prescribes; None where it prescribes none.
 
-    @classmethod
-    def read(cls, source: Source) -> SentenceTransformersRecipe:
-        """Read modules.json and the folders it names.
-
-        A final Normalize module is left out (embeddings are returned as the model gives them); any other module
-        would change the embeddings, so it raises ValueError.
-        """
-        modules = read_json(source, "modules.json")
-        if modules is None:
-            return cls()
-        pooling = None
-        for module in modules:
-            kind = module["type"].rsplit(".", 1)[-1]
-            if kind == "Pooling":
-                pooling = cls._pooling(source, f"{module['path']}/config.json")
-            elif kind not in ("Transformer", "Normalize"):
+    A Normalize module is left out, because embeddings are returned as the model gives them. Raises ValueError for any
+    other module that would change the embeddings, and for a pooling that is none of ours.
+    """
+    modules = read_json(source, "modules.json")
+    if modules is None:
+        return None, None
+    pooling = None
+    for module in modules:
+        kind = module["type"].rsplit(".", 1)[-1]
+        if kind == "Pooling":
+            modes = _pooling_modes(read_json(source, f"{module['path']}/config.json") or {})
+            pooling = POOLING_MODES.get(modes[0]) if len(modes) == 1 else None
+            if pooling is None:
                 raise ValueError(
-                    f"load_encoder: {source.name} ends in a sentence-transformers {kind} module, which is not "
-                    "supported; modules may be Transformer, Pooling (mean, cls or last token) and Normalize"
+                    f"load_encoder: {source.name} pools by {' and '.join(modes) or 'nothing'}; supported are mean, cls "
+                    "and lasttoken"
                 )
-        settings = read_json(source, "sentence_bert_config.json") or {}
-        return cls(pooling, settings.get("max_seq_length"))
-
-    @classmethod
-    def _pooling(cls, source: Source, path: str) -> str:
-        settings = read_json(source, path) or {}
-        modes = [key for key, value in settings.items() if key.startswith("pooling_mode_") and value is True]
-        if len(modes) != 1 or modes[0] not in cls._MODES:
+        elif kind not in ("Transformer", "Normalize"):
             raise ValueError(
-                f"load_encoder: {source.name} pools by {' and '.join(modes) or 'nothing'}; supported are "
-                f"{', '.join(cls._MODES)}"
+                f"load_encoder: {source.name} ends in a sentence-transformers {kind} module; supported are "
+                "Transformer, Pooling and Normalize"
             )
-        return cls._MODES[modes[0]]
+    return pooling, (read_json(source, "sentence_bert_config.json") or {}).get("max_seq_length")
+
+
+def _pooling_modes(settings: dict[str, Any]) -> list[str]:
+    """From `"pooling_mode": "mean"`, as version 6 writes it, or a flag per mode, as versions before did."""
+    if named := settings.get("pooling_mode"):
+        return [named] if isinstance(named, str) else list(named)
+    flags = [key for key, value in settings.items() if key.startswith("pooling_mode_") and value is True]
+    return [flag.removeprefix("pooling_mode_") for flag in flags]
 
 
 def read_json(source: Source, file: str) -> Any:
     """A JSON file of a folder or of the hub; None where it is absent."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     found = cached_file(source.path, file, _raise_exceptions_for_missing_entries=False, **source.arguments)
     return None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
 
 
-def default_pooling(config: Any) -> str:
-    """The last token for causal language models, which see no further; the mean for bidirectional encoders."""
-    causal = any(name.endswith("ForCausalLM") for name in config.architectures or ())
+def default_pooling(config: Any, source: Source) -> str:
+    """The last token for causal language models, the only one that has seen the whole text; else the mean."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    causal_class: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    saved_as = config.architectures or ()
+    causal = source.gguf_file or (causal_class is not None and causal_class.__name__ in saved_as)
     return "last" if causal else "mean"
 
 
@@ -172,5 +166,5 @@ def cut_to_tokens(text: str, tokenizer: Any, room: int) -> str:
     # No tokenizer here makes more tokens than there are bytes.
     if len(text.encode()) <= room:
         return text
-    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False).offset_mapping
     return text if len(offsets) <= room else text[: offsets[max(room, 1) - 1][1]]

@@ -1,0 +1,137 @@
+"""Inputs that encoders refuse, each in one sentence that names it; and images as files have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastret.embed import Encoder
+from fastret.embed.batching import encode_batches
+from fastret.embed.images import open_image, pixel_count
+
+TinyEncoder = Callable[[str], Encoder]
+
+
+@pytest.mark.parametrize("family", ["clip", "qwen2_vl"])
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"])
+def test_an_image_that_does_not_decode_is_named(
+    family: str, content: bytes, tiny_encoder: TinyEncoder, tmp_path: Path, images: list[Image.Image]
+) -> None:
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"encode_images: the image .*/bad\.png does not decode: "):
+        tiny_encoder(family).encode_images([images[0], tmp_path / "bad.png"])
+
+
+@pytest.mark.parametrize("family", ["clip", "qwen2_vl"])
+def test_a_truncated_image_is_named(
+    family: str, tiny_encoder: TinyEncoder, tmp_path: Path, images: list[Image.Image]
+) -> None:
+    images[0].save(tmp_path / "whole.png")
+    content = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"the image .*/half\.png does not decode: "):
+        tiny_encoder(family).encode_images([tmp_path / "half.png"])
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*/none\.png"):
+        tiny_encoder(family).encode_images([tmp_path / "none.png"])
+
+
+def test_transparent_pixels_are_white_and_not_what_lies_under_them() -> None:
+    pixels = np.zeros((2, 2, 4), dtype=np.uint8)
+    pixels[0, 0] = [255, 0, 0, 255]
+    opened = np.asarray(open_image(Image.fromarray(pixels)))
+    assert opened.tolist() == [[[255, 0, 0], [255, 255, 255]], [[255, 255, 255], [255, 255, 255]]]
+
+
+def test_images_are_turned_as_their_exif_orientation_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    assert open_image(tmp_path / "turned.jpg").size == (20, 30)
+    assert pixel_count(tmp_path / "turned.jpg") == 600
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "I;16", "RGBA"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    assert open_image(Image.new(mode, (3, 2))).mode == "RGB"
+
+
+@pytest.mark.parametrize("family", ["bert", "llama", "clip", "llava"])
+@pytest.mark.parametrize(
+    ("texts", "error", "sentence"),
+    [
+        (["a", " "], ValueError, "encode_texts: the text at position 1 is empty"),
+        (["a", None], TypeError, "encode_texts: texts must be strings, got NoneType at position 1"),
+        ("a", TypeError, "encode_texts: texts must be a sequence of strings, got one string"),
+    ],
+)
+def test_texts_that_are_none_are_named(
+    family: str, texts: Any, error: type[Exception], sentence: str, tiny_encoder: TinyEncoder
+) -> None:
+    with pytest.raises(error, match=sentence):
+        tiny_encoder(family).encode_texts(texts)
+
+
+def test_images_of_another_type_are_named(tiny_encoder: TinyEncoder, images: list[Image.Image]) -> None:
+    encoder: Any = tiny_encoder("clip")
+    with pytest.raises(TypeError, match="paths or the bytes of files, got ndarray at position 1"):
+        encoder.encode_images([images[0], np.zeros((3, 3))])
+    with pytest.raises(TypeError, match="images must be a sequence of images or paths, got str"):
+        encoder.encode_images("photo.jpg")
+
+
+@pytest.mark.parametrize("family", ["clip", "llava"])
+def test_pairs_need_as_many_images_as_texts(
+    family: str, tiny_encoder: TinyEncoder, images: list[Image.Image]
+) -> None:
+    with pytest.raises(ValueError, match="encode_pairs: images and texts must be as many, got 4 and 1"):
+        tiny_encoder(family).encode_pairs(images, ["dog"])
+
+
+def test_a_text_encoder_says_that_it_embeds_text_only(tiny_encoder: TinyEncoder, images: list[Image.Image]) -> None:
+    encoder = tiny_encoder("bert")
+    assert encoder.inputs == {"text"}
+    with pytest.raises(ValueError, match=r"encode_images: .* embeds text only"):
+        encoder.encode_images(images)
+    with pytest.raises(ValueError, match=r"encode_pairs: .* embeds text only"):
+        encoder.encode_pairs(images, ["a"] * 4)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, True])
+def test_the_batch_size_must_be_a_positive_integer(batch_size: Any, tiny_encoder: TinyEncoder) -> None:
+    with pytest.raises(ValueError, match=f"batch_size must be a positive integer, got {batch_size}"):
+        tiny_encoder("bert").encode_texts(["dog"], batch_size=batch_size)
+
+
+def test_batches_are_sorted_the_longest_first_and_reported() -> None:
+    import torch
+
+    seen: list[list[str]] = []
+    finished: list[int] = []
+
+    def encode(batch: list[str]) -> torch.Tensor:
+        seen.append(batch)
+        return torch.tensor([[float(len(item))] for item in batch])
+
+    items = ["aa", "a", "aaaaa", "aaa", "aaaa"]
+    sizes = [len(item) for item in items]
+    embeddings = encode_batches(items, encode, dim=1, sizes=sizes, batch_size=2, progress=finished.append)
+    assert seen == [["aaaaa", "aaaa"], ["aaa", "aa"], ["a"]]
+    assert finished == [2, 2, 1]
+    assert embeddings.flatten().tolist() == sizes
+
+
+def test_a_bar_is_drawn_only_where_it_is_wanted(
+    tiny_encoder: TinyEncoder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoder = tiny_encoder("bert")
+    encoder.encode_texts(["dog", "cat"])
+    encoder.encode_texts(["dog", "cat"], progress=False)
+    assert capfd.readouterr() == ("", "")
+    encoder.encode_texts(["dog", "cat"], progress=True)
+    out, err = capfd.readouterr()
+    assert out == "" and "2/2" in err
