@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from .dataset import Collection, ImageSource
-from .encoding import embed_collection
+from .encoding import check_inputs, embed_collection
 
 if TYPE_CHECKING:
     from fastret.embed import Encoder
@@ -32,17 +33,41 @@ class CollectionEmbedder:
         self._embedded: dict[str, Tensor] = {}
 
     def __call__(self, collection: Collection, description: str) -> Tensor:
-        """Embeddings [N, dim] float32; a progress bar with the description where there is work."""
+        """Embeddings [N, dim] float32, with a progress bar where there is work.
+
+        Raises ValueError as `embed_collection` does; OSError or ValueError, naming the file, for a broken cache.
+        """
         key = fingerprint(collection)
         if key not in self._embedded:
-            self._embedded[key] = embed_collection(
-                self._encoder,
-                collection,
-                batch_size=self._batch_size,
-                progress=self._progress,
-                description=description,
+            self._embedded[key] = (
+                embed_collection(
+                    self._encoder,
+                    collection,
+                    batch_size=self._batch_size,
+                    progress=self._progress,
+                    description=description,
+                )
+                if self._cache is None
+                else self._stored(collection, key, self._cache)
             )
         return self._embedded[key]
+
+    def _stored(self, collection: Collection, key: str, cache: Path) -> Tensor:
+        """Embeddings of a store of this model and collection, which an earlier run finished, began or did not."""
+        from fastret.embed.store import write_store
+
+        check_inputs(self._encoder, collection)
+        model = json.dumps([self._encoder.name, self._encoder.describe()], sort_keys=True)
+        name = hashlib.sha256(f"{model} {key}".encode()).hexdigest()[:24]
+        return write_store(
+            cache / name,
+            self._encoder,
+            collection.ids,
+            texts=collection.texts,
+            images=collection.images,
+            batch_size=self._batch_size,
+            progress=self._progress,
+        ).embeddings
 
 
 def fingerprint(collection: Collection) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +9,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .dataset import Collection, ImageSource
+from .dataset import Collection
 
 if TYPE_CHECKING:
     from fastret.embed import Encoder
-
-# Items given to the encoder at once, which sorts them by length: enough for even batches, and few enough that
-# images held as bytes are not all decoded at the same time.
-_ITEMS_PER_CALL = 1024
 
 _NOUNS = {"text": "texts", "image": "images", "pair": "images with texts"}
 
@@ -57,20 +51,15 @@ def embed_collection(
     with tqdm(total=len(collection), desc=description, unit="item", disable=disable) as bar:
         arguments: dict[str, Any] = {"batch_size": batch_size, "progress": bar.update}
         for kind in _NOUNS:
-            of_kind = np.flatnonzero(kinds == kind)
-            for start in range(0, len(of_kind), _ITEMS_PER_CALL):
-                rows = of_kind[start : start + _ITEMS_PER_CALL]
-                texts = [collection.texts[row] or "" for row in rows]
-                images = _opened([collection.images[row] for row in rows])
-                embeddings[rows] = (
-                    encoder.encode_texts(texts, **arguments) if kind == "text"
-                    else encoder.encode_images(images, **arguments) if kind == "image"
-                    else encoder.encode_pairs(images, texts, **arguments)
-                )  # fmt: skip
+            rows = np.flatnonzero(kinds == kind).tolist()
+            if not rows:
+                continue
+            # What is missing in a text-only or image-only row is never looked at.
+            texts = [collection.texts[row] or "" for row in rows]
+            images: list[Any] = [collection.images[row] for row in rows]
+            embeddings[rows] = (
+                encoder.encode_texts(texts, **arguments) if kind == "text"
+                else encoder.encode_images(images, **arguments) if kind == "image"
+                else encoder.encode_pairs(images, texts, **arguments)
+            )  # fmt: skip
     return embeddings
-
-
-def _opened(images: Sequence[ImageSource | None]) -> list[Any]:
-    from PIL import Image
-
-    return [Image.open(io.BytesIO(image)) if isinstance(image, bytes) else image for image in images]
