@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from . import info
+from . import embed, evaluate, info, search
 
 app = typer.Typer(
     name="fastret",
@@ -28,7 +28,8 @@ class _State:
     debug = False
 
 
-info.register(app)
+for command in (evaluate, embed, search, info):
+    command.register(app)
 
 
 def main() -> None:

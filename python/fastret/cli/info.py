@@ -10,9 +10,7 @@ import typer
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
 
-    @app.command(
-        epilog="Examples: fastret info   |   fastret info --json   |   FASTRET_ISA=avx2 fastret info"
-    )
+    @app.command(epilog="Examples: fastret info   |   fastret info --json   |   FASTRET_ISA=avx2 fastret info")
     def info(as_json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
         """Show compiler, torch, instruction sets, threads and the state of the CUDA library."""
         import fastret
