@@ -96,6 +96,10 @@ void mostly_nan(Matrix& m, std::mt19937& random) {
   for (float& v : m.values) v = random() % 8 ? kNan : float(random() % 4);
 }
 
+void signed_zeros(Matrix& m, std::mt19937& random) {
+  for (float& v : m.values) v = random() % 2 ? 0.0f : -0.0f;
+}
+
 double canonical_sum(Metric metric, const float* query, const float* key, int64_t dim) {
   double lanes[16] = {};
   for (int64_t d = 0; d < dim; ++d) {
@@ -312,6 +316,7 @@ void select_rows() {
     check_select("off block", {3, 777, 33, gaussian, largest, DType::f32, 5});
     check_select("few values", {2, 5000, 100, few_integers, largest});
     check_select("all equal", {1, 4500, 77, all_equal, largest});
+    check_select("signed zeros", {2, 3001, 100, signed_zeros, largest});
     check_select("bfloat16", {2, 3001, 20, gaussian, largest, DType::bf16, 1});
     check_select("float16", {2, 3001, 20, few_integers, largest, DType::f16});
     check_select("wild", {2, 3001, 400, wild, largest});
@@ -343,6 +348,20 @@ void pairs() {
   check_pairs("no keys", Metric::cosine, DType::f32, DType::f32, 3, 0, 5, gaussian);
 }
 
+// 1.25^2 2^-54 + (q - x)^2 rounds to the float32 below when the square is rounded first, as canonical.h
+// demands, and to the float32 above under a fused multiply-add.
+void l2_rounds_each_step() {
+  Matrix query(1, 17, DType::f32), key(1, 17, DType::f32);
+  query.values[0] = 0x1.4p-27f;
+  query.values[16] = 0x1.37b4p+0f;
+  key.values[16] = -0x1.525f8cp-23f;
+  query.store();
+  key.store();
+  float score = 0;
+  cuda::pairwise_scores({query.view(), key.view(), Metric::l2, &score, DType::f32}, {1, 17, 17}, nullptr);
+  expect(score == 0x1.7b86dcp+0f, "the difference, its square and the sum are each rounded");
+}
+
 const struct {
   const char* name;
   void (*run)();
@@ -357,6 +376,7 @@ const struct {
     {"select_rows", select_rows},
     {"select_any_k", select_any_k},
     {"pairs", pairs},
+    {"l2_rounds_each_step", l2_rounds_each_step},
 };
 
 }  // namespace

@@ -1,0 +1,109 @@
+"""The CUDA kernels, compiled unmodified by the host compiler, run thread by thread on the simulator of cuda/simt.h."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests" / "kernels" / "cuda"
+SOURCES = ("merge.cu", "pairwise_scores.cu", "search.cu", "select_k.cu")
+CASES = (
+    "search_off_tile",
+    "search_ties",
+    "search_sorted_keys",
+    "search_any_k",
+    "search_empty",
+    "search_values",
+    "search_plan",
+    "select_rows",
+    "select_any_k",
+    "pairs",
+    "l2_rounds_each_step",
+)
+COMPILE = (
+    *os.environ.get("CXX", "g++").split(),
+    *("-std=c++17", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
+    *(f"-I{TESTS / 'include'}", f"-I{TESTS}"),
+)
+
+
+def compile_host_test(csrc: Path, target: Path, *flags: str) -> Path:
+    sources = [str(csrc / "kernels" / "cuda" / name) for name in SOURCES]
+    command = [*COMPILE, *flags, f"-I{csrc}", "-x", "c++", *sources, str(TESTS / "host_test.cpp"), "-o", str(target)]
+    subprocess.run(command, check=True)
+    return target
+
+
+def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def host_test(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("cuda_host") / "host_test"
+    return compile_host_test(
+        ROOT / "csrc", target, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
+    )
+
+
+def test_every_case_is_run(host_test: Path) -> None:
+    assert tuple(run(host_test).stdout.split()) == CASES
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_kernels_equal_their_definition(host_test: Path, case: str) -> None:
+    result = run(host_test, case)
+    assert result.returncode == 0, result.stderr
+
+
+@dataclass(frozen=True)
+class PlantedBug:
+    file: str
+    replacements: dict[str, str]
+    case: str
+
+
+PLANTED_BUGS = {
+    "equal values: the larger position first": PlantedBug(
+        "rank_key.cuh", {"~position": "position", "~uint32_t(key)": "uint32_t(key)"}, "search_ties"
+    ),
+    "-0 ranks below +0": PlantedBug("rank_key.cuh", {"value + 0.0f": "value"}, "select_rows"),
+    "NaN ranks": PlantedBug("rank_key.cuh", {"if (value != value) return 0;": ""}, "search_values"),
+    "survivors share a place": PlantedBug("merge.cuh", {"(1u << lane) - 1": "(1u << lane) - 2"}, "search_off_tile"),
+    "the last key of a digit is missed": PlantedBug(
+        "block_select.cuh", {"needed <= above + own": "needed < above + own"}, "select_rows"
+    ),
+    "keys beyond the last one are found": PlantedBug(
+        "search.cu", {"key < p.keys.rows ? ordered[q][lane] : 0": "ordered[q][lane]"}, "search_any_k"
+    ),
+    "a tile is overwritten while it is read": PlantedBug(
+        "score_tile.cuh", {"kStageDims) {\n    __syncthreads();": "kStageDims) {"}, "pairs"
+    ),
+    "a fused multiply-add": PlantedBug(
+        "score_tile.cuh",
+        {"__dadd_rn(sums[pair], __dmul_rn(difference, difference))": "fma(difference, difference, sums[pair])"},
+        "l2_rounds_each_step",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED_BUGS)
+def test_a_planted_bug_is_found(name: str, tmp_path: Path) -> None:
+    bug = PLANTED_BUGS[name]
+    csrc = tmp_path / "csrc"
+    shutil.copytree(ROOT / "csrc" / "kernels", csrc / "kernels")
+    path = csrc / "kernels" / "cuda" / bug.file
+    source = path.read_text()
+    for original, planted in bug.replacements.items():
+        assert source.count(original) == 1
+        source = source.replace(original, planted)
+    path.write_text(source)
+    program = compile_host_test(csrc, tmp_path / "host_test", "-O0")
+    result = run(program, bug.case)
+    assert result.returncode != 0, f"{bug.case} passes in spite of: {name}"
