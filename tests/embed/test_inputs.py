@@ -85,9 +85,7 @@ def test_images_of_another_type_are_named(tiny_encoder: TinyEncoder, images: lis
 
 
 @pytest.mark.parametrize("family", ["clip", "llava"])
-def test_pairs_need_as_many_images_as_texts(
-    family: str, tiny_encoder: TinyEncoder, images: list[Image.Image]
-) -> None:
+def test_pairs_need_as_many_images_as_texts(family: str, tiny_encoder: TinyEncoder, images: list[Image.Image]) -> None:
     with pytest.raises(ValueError, match="encode_pairs: images and texts must be as many, got 4 and 1"):
         tiny_encoder(family).encode_pairs(images, ["dog"])
 
@@ -125,9 +123,7 @@ def test_batches_are_sorted_the_longest_first_and_reported() -> None:
     assert embeddings.flatten().tolist() == sizes
 
 
-def test_a_bar_is_drawn_only_where_it_is_wanted(
-    tiny_encoder: TinyEncoder, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bar_is_drawn_only_where_it_is_wanted(tiny_encoder: TinyEncoder, capfd: pytest.CaptureFixture[str]) -> None:
     encoder = tiny_encoder("bert")
     encoder.encode_texts(["dog", "cat"])
     encoder.encode_texts(["dog", "cat"], progress=False)

@@ -88,7 +88,9 @@ def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
 
 def test_an_architecture_that_embeds_nothing_is_refused_with_what_is_supported(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
-    with pytest.raises(ValueError, match=r"unsupported architecture 'vit'; supported are dual encoders \(CLIP, SigLIP\)"):
+    with pytest.raises(
+        ValueError, match=r"unsupported architecture 'vit'; supported are dual encoders \(CLIP, SigLIP\)"
+    ):
         load_encoder(tmp_path)
 
 
@@ -186,7 +188,9 @@ def test_the_default_pooling_fits_the_model(family: str, pooling: str, copy_of: 
 def test_dual_encoders_take_neither_pooling_nor_instructions(tiny_model: TinyModel) -> None:
     with pytest.raises(ValueError, match=r"is a dual encoder, which pools by itself; leave out pooling='mean'"):
         load_encoder(tiny_model("clip"), pooling="mean")
-    with pytest.raises(ValueError, match=r"is a dual encoder, which follows no instruction; leave out prompt='summary'"):
+    with pytest.raises(
+        ValueError, match=r"is a dual encoder, which follows no instruction; leave out prompt='summary'"
+    ):
         load_encoder(tiny_model("clip"), prompt="summary")
     assert load_encoder(tiny_model("clip"), prompt="a photo of {}").describe()["prompt"] == "a photo of {}"
 

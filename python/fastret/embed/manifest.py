@@ -96,6 +96,13 @@ def write_atomically(file: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_half_written(folder: Path) -> None:
+    """Remove what `write_atomically` left behind in runs that were killed."""
+    for file in folder.glob(".*.tmp"):
+        if file.name.split(".")[-3] in ("json", "safetensors"):
+            file.unlink()
+
+
 def sha256_of_file(file: Path) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as stream:

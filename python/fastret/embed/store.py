@@ -28,7 +28,7 @@ from torch import Tensor
 from .batching import Progress, progress_bar
 from .encoder import Encoder
 from .images import ImageInput
-from .manifest import MANIFEST_FILE, Manifest, Shard, sha256_of_file, write_atomically
+from .manifest import MANIFEST_FILE, Manifest, Shard, remove_half_written, sha256_of_file, write_atomically
 
 Texts = Sequence[str | None] | None
 Images = Sequence[ImageInput | None] | None
@@ -164,6 +164,7 @@ def _begin(path: Path, plan: Manifest, ids: list[str]) -> dict[str, Shard]:
     """Make the folder ready and return the finished shards that it holds, by file name."""
     if path.exists() and not path.is_dir():
         raise ValueError(f"write_store: {path} is a file; a store is a folder")
+    remove_half_written(path)
     if (path / MANIFEST_FILE).is_file():
         begun = Manifest.read(path)
         if difference := begun.difference(plan):
@@ -175,10 +176,8 @@ def _begin(path: Path, plan: Manifest, ids: list[str]) -> dict[str, Shard]:
         listed = {shard.file: shard for shard in begun.shards if (path / shard.file).exists()}
         for shard in listed.values():
             _open_shard(path, shard, begun, verify=True)
-        for leftover in path.glob(".*.tmp"):
-            leftover.unlink()
         return listed
-    if path.is_dir() and any(entry.name != IDS_FILE and not entry.name.endswith(".tmp") for entry in path.iterdir()):
+    if path.is_dir() and any(entry.name != IDS_FILE for entry in path.iterdir()):
         raise ValueError(f"write_store: {path} holds other files and is no store; choose another folder")
     path.mkdir(parents=True, exist_ok=True)
     write_atomically(path / IDS_FILE, _ids_bytes(ids))
