@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -95,6 +98,32 @@ def test_the_index_keeps_no_view_of_what_was_added() -> None:
     assert torch.equal(index.vectors, original)
     index.reconstruct(0).zero_()
     assert torch.equal(index.reconstruct(0), original[0])
+
+
+class FakeCupyArray:
+    """What fastret asks of a CuPy array, in CPU memory."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+    __cuda_array_interface__: ClassVar[dict[str, int]] = {"version": 3}
+
+    def __dlpack__(self, **arguments: object) -> object:
+        return self.tensor.__dlpack__(**arguments)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.tensor.__dlpack_device__()
+
+
+def test_cupy_in_cupy_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(from_dlpack=FakeCupyArray))
+    index = FlatIndex(8)
+    index.add(FakeCupyArray(vectors(10)))
+    queries = FakeCupyArray(vectors(2, seed=1))
+    answer = (*index.search(queries, 3), *index.range_search(queries, 0.0))
+    expected = (*index.search(queries.tensor, 3), *index.range_search(queries.tensor, 0.0))
+    assert all(isinstance(array, FakeCupyArray) for array in answer)
+    assert all(torch.equal(array.tensor, tensor) for array, tensor in zip(answer, expected, strict=True))
 
 
 def test_a_copy_is_an_index_of_its_own() -> None:

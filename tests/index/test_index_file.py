@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from fastret import FlatIndex
+from fastret.index import file_format
 
 
 def vectors(n: int, dim: int = 4, seed: int = 0) -> torch.Tensor:
@@ -103,6 +105,21 @@ def test_a_full_disk_leaves_the_previous_file(tmp_path: Path) -> None:
         pytest.raises(OSError, match=f"^FlatIndex.save: could not write {path}: .*File too large"),
     ):
         large.save(path)
+    assert repr(FlatIndex.load(path)) == repr(small_index())
+    assert [file.name for file in tmp_path.iterdir()] == ["index"]
+
+
+def test_a_write_that_fails_half_way_leaves_the_previous_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "index"
+    small_index().save(path)
+
+    def write_half(tensors: object, file: Path, metadata: object) -> None:
+        Path(file).write_bytes(path.read_bytes()[:100])
+        raise SafetensorError("no space left")
+
+    monkeypatch.setattr(file_format, "save_file", write_half)
+    with pytest.raises(OSError, match=f"^FlatIndex.save: could not write {path}: no space left$"):
+        FlatIndex(4).save(path)
     assert repr(FlatIndex.load(path)) == repr(small_index())
     assert [file.name for file in tmp_path.iterdir()] == ["index"]
 
