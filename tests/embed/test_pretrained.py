@@ -38,8 +38,8 @@ def test_related_sentences_score_above_unrelated_ones(name: str, pretrained: Cal
 @pytest.mark.parametrize("name", ["minilm", "smollm2"])
 def test_real_weights_do_not_depend_on_the_batch(name: str, pretrained: Callable[[str], Encoder]) -> None:
     encoder = pretrained(name)
-    texts = [text for triple in TRIPLES for text in triple]
-    alone, together = encoder.encode_texts(texts, batch_size=1), encoder.encode_texts(texts, batch_size=12)
+    texts = [text for triple in TRIPLES[:2] for text in triple]
+    alone, together = encoder.encode_texts(texts, batch_size=1), encoder.encode_texts(texts, batch_size=6)
     # Float32 rounding over dozens of layers, relative to the largest entry.
     assert (alone - together).abs().max() < 1e-4 * alone.abs().max()
 

@@ -20,6 +20,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
@@ -94,6 +95,30 @@ def build_tiny_llava(path: Path) -> Path:
     }
     model = transformers.LlavaForConditionalGeneration
     return _save(path, model, config, tokenizer, _clip_image_processor(), settings, image="<image>")
+
+
+def build_tiny_llava_next(path: Path) -> Path:
+    """The architecture of E5-V."""
+    tokenizer = _tokenizer("<image>", image_token="<image>")
+    grid = [[32, 64], [64, 32], [64, 64]]
+    config = transformers.LlavaNextConfig(
+        vision_config=transformers.CLIPVisionConfig(**VISION),
+        text_config=transformers.LlamaConfig(**LANGUAGE, **_vocabulary(tokenizer)),
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_grid_pinpoints=grid,
+        vision_feature_layer=-1,
+    )
+    image_processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size=SQUARE, image_grid_pinpoints=grid
+    )
+    settings = {
+        "processor_class": "LlavaNextProcessor",
+        "patch_size": 8,
+        "vision_feature_select_strategy": "default",
+        "num_additional_image_tokens": 1,
+    }
+    model = transformers.LlavaNextForConditionalGeneration
+    return _save(path, model, config, tokenizer, image_processor, settings, image="<image>")
 
 
 def build_tiny_llava_onevision(path: Path) -> Path:
@@ -224,6 +249,7 @@ def build_tiny_gpt2(path: Path) -> Path:
 DUAL_ENCODERS: dict[str, Callable[[Path], Path]] = {"clip": build_tiny_clip, "siglip": build_tiny_siglip}
 MULTIMODAL: dict[str, Callable[[Path], Path]] = {
     "llava": build_tiny_llava,
+    "llava_next": build_tiny_llava_next,
     "llava_onevision": build_tiny_llava_onevision,
     "qwen2_vl": build_tiny_qwen2_vl,
     "qwen2_5_vl": build_tiny_qwen2_5_vl,
@@ -323,9 +349,8 @@ def _save_idefics(path: Path, family: str, image_processor_class: Any) -> Path:
         scale_factor=2,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
     )
-    image_processor = image_processor_class(
-        size={"longest_edge": 32}, max_image_size={"longest_edge": 32}, do_image_splitting=False
-    )
+    # Images are split into tiles of 32 pixels and a thumbnail.
+    image_processor = image_processor_class(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
     settings = {"processor_class": f"{family}Processor", "image_seq_len": 4}
     model = getattr(transformers, f"{family}ForConditionalGeneration")
     return _save(path, model, config, tokenizer, image_processor, settings, image="<image>")

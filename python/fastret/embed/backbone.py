@@ -77,11 +77,13 @@ def resolve_device(device: str) -> torch.device:
     """ "auto" is the first accelerator that torch can use, else the CPU."""
     if device != "auto":
         try:
-            return torch.device(device)
-        except RuntimeError:
+            return torch.empty(0, device=device).device
+        # torch raises AssertionError where it was built without the device.
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise ValueError(
-                f"load_encoder: device must be auto, cpu, cuda, cuda:N or another torch device, got {device!r}"
-            ) from None
+                f"load_encoder: device must be auto or a device that torch can use here, such as cpu or cuda:0, "
+                f"got {device!r}: {_first_line(error)}"
+            ) from error
     if torch.accelerator.is_available():
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     return torch.device("cpu")
@@ -105,9 +107,7 @@ def explained(source: Source) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ImportError(
-            f"load_encoder: {source.name} needs a package that is missing: {_first_line(error)}"
-        ) from error
+        raise OSError(f"load_encoder: {source.name} needs a package that is missing: {_first_line(error)}") from error
     except Exception as error:
         if source.is_local:
             raise ValueError(f"load_encoder: {source.name} cannot be loaded: {_first_line(error)}") from error

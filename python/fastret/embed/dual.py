@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from .backbone import load_backbone
 from .batching import Progress, check_texts, encode_batches
-from .images import ImageInput, check_images, open_image
+from .images import ImageInput, check_images, open_images
 from .prompts import PRESETS, Prompt
 from .sources import Source
 
@@ -99,7 +99,7 @@ class DualEncoder:
             )
 
     def _encode_images(self, images: list[ImageInput]) -> Tensor:
-        pixels = self.image_processor(images=[open_image(image) for image in images], return_tensors="pt")
+        pixels = self.image_processor(images=open_images(images), return_tensors="pt")
         with self.backbone.inference():
             return _features(self.backbone.model.get_image_features(**self.backbone.place(pixels)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -26,6 +27,14 @@ def open_image(image: ImageInput) -> Image.Image:
             white = Image.new("RGBA", decoded.size, "white")
             return Image.alpha_composite(white, decoded).convert("RGB")
         return decoded.convert("RGB")
+
+
+def open_images(images: Sequence[ImageInput]) -> list[Image.Image]:
+    """`open_image` for each, several at a time: Pillow decodes without holding the interpreter's lock."""
+    if len(images) < 2:
+        return [open_image(image) for image in images]
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(open_image, images))
 
 
 def pixel_count(image: ImageInput) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 from .backbone import load_backbone
 from .batching import Progress, check_texts, encode_batches
 from .dual import check_pairs
-from .images import ImageInput, check_images, open_image, pixel_count
+from .images import ImageInput, check_images, open_images, pixel_count
 from .pooling import check_pooling, pool
 from .prompts import PRESETS, Prompt
 from .sources import Source
@@ -89,7 +89,7 @@ class MultimodalEncoder:
         return encode_batches(items, self._encode, dim=self.dim, sizes=sizes, batch_size=batch_size, progress=progress)
 
     def _encode(self, items: list[Item]) -> Tensor:
-        images = [[open_image(image)] for image, _ in items if image is not None]
+        images = [[image] for image in open_images([image for image, _ in items if image is not None])]
         tokens = self.processor(
             text=[self._conversation(has_image=image is not None, text=text) for image, text in items],
             images=images or None,

