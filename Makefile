@@ -21,7 +21,7 @@ $(VENV)/.torch:
 	  $(PY) -c 'import site, sys; print(*site.getsitepackages(), sep="\n")' \
 	    > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/borrowed-torch.pth"; \
 	else $(PIP) "$(TORCH)"; fi
-	$(BIN)/python -c 'import torch; print("torch==" + torch.__version__)' > $(VENV)/torch-constraint.txt
+	$(BIN)/python -c 'from importlib.metadata import version; print("torch==" + version("torch"))' > $(VENV)/torch-constraint.txt
 	touch $@
 
 $(VENV)/.ready: pyproject.toml | $(VENV)/.torch
