@@ -84,6 +84,10 @@ def test_queries_that_are_candidates_do_not_find_themselves(beir, write_jsonl):
     assert read_dataset(beir, "t2t").exclude_self
     (beir / "qrels" / "test.tsv").write_text("d1\td1\t1\nd2\t3\t1\n")
     assert not read_dataset(beir, "t2t").exclude_self
+    # Both sides numbered alike, and other texts: these are no self-matches.
+    (beir / "qrels" / "test.tsv").write_text("d1\td2\t1\nd2\t3\t1\n")
+    write_jsonl(beir / "queries.jsonl", [{"_id": "d1", "text": "another"}, {"_id": "d2", "text": "text"}])
+    assert not read_dataset(beir, "t2t").exclude_self
 
 
 def test_beir_faults_name_file_line_and_id(beir, write_jsonl):

@@ -211,7 +211,9 @@ def test_karpathy_faults(karpathy):
     skipped = read_dataset(file, "t2i", skip_bad=True).skipped
     assert skipped == {"image file not found": 1, "malformed record": 2, "duplicate id": 1}
     file.write_text("[]")
-    assert fails(file).startswith(f"{file}: must be a JSON object with a list `images`: TypeError")
+    assert fails(file).startswith(f"{file}: must be a JSON object with `images`, got none: TypeError")
+    file.write_text('{"images": [1]}')
+    assert fails(file) == f"{file}: `images` must be a list of JSON objects"
 
 
 def test_parquet_of_images_as_hugging_face_stores_them(tmp_path, square):
@@ -236,18 +238,20 @@ def test_parquet_faults(tmp_path, square):
         {"id": "c", "image": None, "text": "none"},
         {"id": "a", "image": data, "text": "again"},
         {"id": "d", "image": data, "text": ""},
+        {"id": "e", "image": data, "text": None},
     ]
     sentences = [
         f"{file} row 2, id 'b': the image does not decode: ",
         f"{file} row 2, id 'c': must have an image",
         f"{file} row 2, id 'a': the id was used before, at {file} row 1",
         f"{file} row 2, id 'd': text must not be empty",
+        f"{file} row 2, id 'e': must have one of caption, captions, text, texts or a label",
     ]
     for row, sentence in zip(rows[1:], sentences, strict=True):
         pq.write_table(pa.Table.from_pylist([rows[0], row]), file)
         assert fails(file).startswith(sentence)
     pq.write_table(pa.Table.from_pylist(rows), file)
     dataset = read_dataset(file, "t2i", skip_bad=True)
-    assert dataset.candidates.ids == ["a"] and sum(dataset.skipped.values()) == 4
+    assert dataset.candidates.ids == ["a"] and sum(dataset.skipped.values()) == 5
     file.write_bytes(b"PAR1 and then nothing")
     assert fails(file).startswith(f"{file}: not a parquet file that can be read: ")

@@ -175,7 +175,7 @@ def test_shapes_that_do_not_fit_the_data_set():
         ValueError, match=r"plain has 2 queries and 3 candidates, got embeddings \[3, 4\] and \[3, 4\]$"
     ):
         evaluate_embeddings(torch.ones(3, 4), torch.ones(3, 4), dataset, model="m")
-    with pytest.raises(ValueError, match=r"^evaluate_embeddings: metric must be one of ip, cosine, l2, got 'dot'$"):
+    with pytest.raises(ValueError, match=r"^evaluate: metric must be one of ip, cosine, l2, got 'dot'$"):
         evaluate_embeddings(torch.ones(2, 4), torch.ones(3, 4), dataset, model="m", metric="dot")
 
 
@@ -260,6 +260,14 @@ def test_a_study_that_cannot_be(colour_folder, colour_encoder, tmp_path):
         sentence = rf"^run_study: squares holds texts or images, .* at least one model and one task, got {counts}$"
         with pytest.raises(ValueError, match=sentence):
             run_study(colour_folder, models, tasks)
+    for wrong, sentence in (
+        ({"ks": [0]}, r"^evaluate: the cut-offs k must be at least 1, got \[0\]$"),
+        ({"metric": "dot"}, r"^evaluate: metric must be one of ip, cosine, l2, got 'dot'$"),
+    ):
+        encoder = colour_encoder()
+        with pytest.raises(ValueError, match=sentence):
+            run_study(colour_folder, [encoder], ["t2i"], **wrong)
+        assert encoder.calls == []
     np.save(tmp_path / "queries.npy", np.eye(2))
     np.save(tmp_path / "candidates.npy", np.eye(2))
     with pytest.raises(ValueError, match=r"^run_study: .* holds embeddings already, so it takes no models, got 1$"):
@@ -291,11 +299,11 @@ def test_exclude_self_can_be_chosen(colour_folder, colour_encoder):
 
 def test_tables_name_every_model_and_metric(colour_folder, colour_encoder):
     study = run_study(colour_folder, [colour_encoder("one"), colour_encoder("two", shift=1)], ["i2t"], progress=False)
-    console = Console(width=120, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(results_table(study.evaluations))
     console.print(comparisons_table(study.comparisons))
     text = console.export_text()
-    for word in ("one", "two", "recall@1", "hit@10", "ndcg@10", "mrr", "i2t", "one - two", "+50.0"):
+    for word in ("one", "two", "recall@1", "hit@10", "map", "i2t", "one - two", "+50.0"):
         assert word in text, word
     assert study.remarks()[0] == "squares, i2t: 6 queries, 12 candidates"
     assert any("first relevant ranks depend on how ties are broken" in remark for remark in study.remarks())

@@ -79,6 +79,8 @@ def evaluate(
             parse_task(name)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--task") from error
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made should fail before the work
     study = run_study(
         data,
         model or [],

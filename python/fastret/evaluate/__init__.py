@@ -12,10 +12,10 @@ from __future__ import annotations
 from .comparison import Comparison, compare, compare_all
 from .dataset import Collection, Dataset
 from .encoding import embed_collection
-from .evaluation import Evaluation, evaluate_embeddings, evaluate_encoder
+from .evaluation import Evaluation, evaluate_embeddings
 from .readers import read_dataset
 from .results import results_dict, write_results
-from .study import Study, run_study
+from .study import Study, evaluate_encoder, run_study
 from .table import comparisons_table, results_table
 
 __all__ = [

@@ -28,7 +28,7 @@ class CollectionEmbedder:
         batch_size: int = 32,
         progress: bool | None = None,
     ) -> None:
-        self._encoder, self._batch_size, self._progress = encoder, batch_size, progress
+        self.encoder, self._batch_size, self._progress = encoder, batch_size, progress
         self._cache = None if cache is None else Path(cache)
         self._embedded: dict[str, Tensor] = {}
 
@@ -41,7 +41,7 @@ class CollectionEmbedder:
         if key not in self._embedded:
             self._embedded[key] = (
                 embed_collection(
-                    self._encoder,
+                    self.encoder,
                     collection,
                     batch_size=self._batch_size,
                     progress=self._progress,
@@ -56,12 +56,12 @@ class CollectionEmbedder:
         """Embeddings of a store of this model and collection, which an earlier run finished, began or did not."""
         from fastret.embed.store import write_store
 
-        check_inputs(self._encoder, collection)
-        model = json.dumps([self._encoder.name, self._encoder.describe()], sort_keys=True)
+        check_inputs(self.encoder, collection)
+        model = json.dumps([self.encoder.name, self.encoder.describe()], sort_keys=True)
         name = hashlib.sha256(f"{model} {key}".encode()).hexdigest()[:24]
         return write_store(
             cache / name,
-            self._encoder,
+            self.encoder,
             collection.ids,
             texts=collection.texts,
             images=collection.images,

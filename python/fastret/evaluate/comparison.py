@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, groupby
+from itertools import combinations
 
 import numpy as np
 
@@ -74,10 +74,11 @@ def compare_all(
 
     `measures` defaults to `default_measures`.
     """
+    by_task: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        by_task.setdefault(evaluation.task, []).append(evaluation)
     comparisons = []
-    by_task = sorted(evaluations, key=lambda evaluation: evaluation.task)  # stable: models stay in order
-    for _, group in groupby(by_task, key=lambda evaluation: evaluation.task):
-        of_task = list(group)
+    for of_task in by_task.values():
         for measure in measures or default_measures(of_task[0].ks):
             family = [compare(a, b, measure, seed=seed) for a, b in combinations(of_task, 2)]
             adjusted = holm([comparison.p_value for comparison in family])

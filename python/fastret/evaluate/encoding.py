@@ -38,8 +38,7 @@ def embed_collection(
     progress: bool | None = None,
     description: str = "embedding",
 ) -> Tensor:
-    """Embeddings [N, dim] float32 of the items in order: texts, images and pairs each through their own
-    method.
+    """Embeddings [N, dim] float32 of the items in order, each through the method for what it carries.
 
     `progress`: None shows a bar where stderr is a terminal, True always, False never.
     Raises ValueError as `check_inputs` does, before any work.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -15,13 +15,9 @@ from fastret.ops import search
 from fastret.ops.arrays import Metric
 
 from .dataset import Dataset, judgements
-from .encoding import check_inputs, embed_collection
 from .metrics import check_ks, measure_queries, metric_names, per_query_values
 from .ranks import relevant_ranks, score_chunks
 from .significance import Interval, bootstrap_intervals
-
-if TYPE_CHECKING:
-    from fastret.embed import Encoder
 
 DEFAULT_KS = (1, 5, 10)
 # Neighbours kept per query for the run file, if no cut-off asks for more.
@@ -85,23 +81,22 @@ def evaluate_embeddings(
 
     Queries without a relevant candidate are left out and counted in `dataset["queries_without_relevant"]`.
     Embeddings are float32, bfloat16 or float16 and stay on their device; one that makes a score NaN is never
-    retrieved. `seed` is that of the bootstrap. `model_description` and `timings` are passed on to the
-    results.
+    retrieved. `seed` is that of the bootstrap. `model_description` and `timings` are passed on to the results.
 
     Raises ValueError where the shapes do not fit the data set, the metric or a cut-off is none, or no query
     has a relevant candidate.
     """
     ks = check_ks(ks)
-    if metric not in get_args(Metric):
-        raise ValueError(f"evaluate_embeddings: metric must be one of {', '.join(get_args(Metric))}, got {metric!r}")
+    check_metric(metric)
     _check_shapes(query_embeddings, candidate_embeddings, dataset)
     judged = judgements(dataset)
-    queries = query_embeddings[torch.from_numpy(judged.query_rows).to(query_embeddings.device)]
+    candidates = candidate_embeddings.detach()
+    queries = query_embeddings.detach()[torch.from_numpy(judged.query_rows).to(query_embeddings.device)]
 
     start = time.perf_counter()
-    run = _search(queries, candidate_embeddings, judged.excluded, metric, max(*ks, RUN_DEPTH), dataset.candidates.ids)
+    run = _search(queries, candidates, judged.excluded, metric, max(*ks, RUN_DEPTH), dataset.candidates.ids)
     searched = time.perf_counter()
-    ranks = relevant_ranks(score_chunks(queries, candidate_embeddings, metric), judged)
+    ranks = relevant_ranks(score_chunks(queries, candidates, metric), judged)
     ranked = time.perf_counter()
 
     per_query = measure_queries(ranks, ks)
@@ -135,44 +130,10 @@ def evaluate_embeddings(
     )
 
 
-def evaluate_encoder(
-    encoder: Encoder,
-    dataset: Dataset,
-    *,
-    metric: Metric = "cosine",
-    ks: Sequence[int] = DEFAULT_KS,
-    seed: int = 0,
-    batch_size: int = 32,
-    progress: bool | None = None,
-) -> Evaluation:
-    """Embed queries and candidates with the encoder, then `evaluate_embeddings`.
-
-    Raises ValueError where the encoder does not take a kind of input that the data set has, before any work.
-    """
-    check_inputs(encoder, dataset.queries)
-    check_inputs(encoder, dataset.candidates)
-    start = time.perf_counter()
-    queries, candidates = (
-        embed_collection(
-            encoder,
-            collection,
-            batch_size=batch_size,
-            progress=progress,
-            description=f"{encoder.name} {dataset.task} {side}",
-        )
-        for side, collection in (("queries", dataset.queries), ("candidates", dataset.candidates))
-    )
-    return evaluate_embeddings(
-        queries,
-        candidates,
-        dataset,
-        model=encoder.name,
-        metric=metric,
-        ks=ks,
-        seed=seed,
-        model_description=encoder.describe(),
-        timings={"embed_s": time.perf_counter() - start},
-    )
+def check_metric(metric: str) -> None:
+    """Raises ValueError for an unknown similarity."""
+    if metric not in get_args(Metric):
+        raise ValueError(f"evaluate: metric must be one of {', '.join(get_args(Metric))}, got {metric!r}")
 
 
 def _check_shapes(query_embeddings: Tensor, candidate_embeddings: Tensor, dataset: Dataset) -> None:

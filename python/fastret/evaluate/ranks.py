@@ -68,7 +68,7 @@ def relevant_ranks(score_rows: Iterable[np.ndarray], judged: Judgements) -> Rele
             ranks.append(row_ranks[order])
             grades.append(judged.grades[query][order])
             optimistic.append(1.0 + higher[first] if np.isfinite(row_ranks[first]) else np.inf)
-            tied.append(max(0, equal[first] - np.count_nonzero(row[positions] == row[positions[first]])))
+            tied.append(equal[first] - np.count_nonzero(row[positions] == row[positions[first]]))
             query += 1
     counts = np.array([len(r) for r in ranks], dtype=np.int64)
     first_optimistic = np.array(optimistic)

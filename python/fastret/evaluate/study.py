@@ -14,7 +14,8 @@ from .cached_embeddings import CollectionEmbedder
 from .comparison import Comparison, compare_all
 from .dataset import Dataset
 from .encoding import check_inputs
-from .evaluation import DEFAULT_KS, Evaluation, evaluate_embeddings
+from .evaluation import DEFAULT_KS, Evaluation, check_metric, evaluate_embeddings
+from .metrics import check_ks
 from .readers import read_source
 from .readers.embeddings import PlainEmbeddings
 from .tasks import parse_task
@@ -47,6 +48,27 @@ class Study:
         return list(remarks)
 
 
+def evaluate_encoder(
+    encoder: Encoder,
+    dataset: Dataset,
+    *,
+    metric: Metric = "cosine",
+    ks: Sequence[int] = DEFAULT_KS,
+    seed: int = 0,
+    batch_size: int = 32,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> Evaluation:
+    """Embed queries and candidates with the encoder, then `evaluate_embeddings`.
+
+    `cache` is a folder that keeps embeddings. `progress`: None shows bars where stderr is a terminal.
+    Raises ValueError where the encoder does not take a kind of input that the data set has, before any work.
+    """
+    _check_dataset(encoder, dataset)
+    embedder = CollectionEmbedder(encoder, cache, batch_size=batch_size, progress=progress)
+    return _evaluate(embedder, dataset, {"metric": metric, "ks": ks, "seed": seed})
+
+
 def run_study(
     data: str | os.PathLike[str],
     models: Sequence[str | os.PathLike[str] | Encoder] = (),
@@ -63,8 +85,7 @@ def run_study(
     load_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Study:
-    """Read the data once, embed each collection once per model, evaluate every task, compare every pair of
-    models.
+    """Read the data, embed each collection once per model, evaluate every task, compare every pair of models.
 
     data: what `read_dataset` reads. Plain embeddings need no models and may go without a task.
     models: names or folders for `fastret.embed.load_encoder` (with `load_options`), or encoders.
@@ -73,9 +94,12 @@ def run_study(
 
     Raises ValueError as `read_dataset`, `load_encoder` and `evaluate_embeddings` do.
     """
-    parsed = [parse_task(task) for task in tasks]
+    ks = check_ks(ks)  # and what else can be wrong, before hours of embedding
+    check_metric(metric)
+    parsed = [parse_task(task) for task in dict.fromkeys(tasks)]
     source = read_source(data, split=split, skip_bad=skip_bad)
     options: dict[str, Any] = {"metric": metric, "ks": ks, "seed": seed}
+    embedding: dict[str, Any] = {"cache": cache, "batch_size": batch_size, "progress": progress}
     if isinstance(source, PlainEmbeddings):
         if models:
             raise ValueError(
@@ -89,37 +113,50 @@ def run_study(
             f"got {len(models)} and {len(parsed)}"
         )
     datasets = [_with_exclude_self(source.dataset(task), exclude_self) for task in parsed]
-    evaluations = []
-    for model in models:
-        encoder = _load(model, load_options or {})
-        for dataset in datasets:
-            check_inputs(encoder, dataset.queries)
-            check_inputs(encoder, dataset.candidates)
-        embedder = CollectionEmbedder(encoder, cache, batch_size=batch_size, progress=progress)
-        for dataset in datasets:
-            start = time.perf_counter()
-            queries = embedder(dataset.queries, f"{encoder.name} {dataset.task} queries")
-            candidates = embedder(dataset.candidates, f"{encoder.name} {dataset.task} candidates")
-            evaluations.append(
-                evaluate_embeddings(
-                    queries,
-                    candidates,
-                    dataset,
-                    model=encoder.name,
-                    model_description=encoder.describe(),
-                    timings={"embed_s": time.perf_counter() - start},
-                    **options,
-                )
-            )
+    evaluations: list[Evaluation] = []
+    for model in models:  # a call each, so that one model is freed before the next is loaded
+        evaluations += _evaluate_model(model, load_options or {}, datasets, embedding, options)
     return Study(evaluations, compare_all(evaluations, seed=seed))
 
 
-def _load(model: str | os.PathLike[str] | Encoder, options: Mapping[str, Any]) -> Encoder:
-    if not isinstance(model, (str, os.PathLike)):
-        return model
-    from fastret.embed import load_encoder
+def _evaluate_model(
+    model: str | os.PathLike[str] | Encoder,
+    load_options: Mapping[str, Any],
+    datasets: Sequence[Dataset],
+    embedding: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> list[Evaluation]:
+    if isinstance(model, (str, os.PathLike)):
+        from fastret.embed import load_encoder
 
-    return load_encoder(os.fspath(model), **options)
+        encoder = load_encoder(os.fspath(model), **load_options)
+    else:
+        encoder = model
+    for dataset in datasets:
+        _check_dataset(encoder, dataset)
+    embedder = CollectionEmbedder(encoder, **embedding)
+    return [_evaluate(embedder, dataset, options) for dataset in datasets]
+
+
+def _check_dataset(encoder: Encoder, dataset: Dataset) -> None:
+    check_inputs(encoder, dataset.queries)
+    check_inputs(encoder, dataset.candidates)
+
+
+def _evaluate(embedder: CollectionEmbedder, dataset: Dataset, options: Mapping[str, Any]) -> Evaluation:
+    encoder = embedder.encoder
+    start = time.perf_counter()
+    queries = embedder(dataset.queries, f"{encoder.name} {dataset.task} queries")
+    candidates = embedder(dataset.candidates, f"{encoder.name} {dataset.task} candidates")
+    return evaluate_embeddings(
+        queries,
+        candidates,
+        dataset,
+        model=encoder.name,
+        model_description=encoder.describe(),
+        timings={"embed_s": time.perf_counter() - start},
+        **options,
+    )
 
 
 def _with_exclude_self(dataset: Dataset, exclude_self: bool | None) -> Dataset:

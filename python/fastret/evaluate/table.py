@@ -13,25 +13,20 @@ if TYPE_CHECKING:
 
 
 def results_table(evaluations: Sequence[Evaluation]) -> Table:
-    """Recall and hit at every cut-off, nDCG at the last, MRR, MAP and the median rank; half-widths of
-    recall's intervals.
+    """The measures that tell models apart, with the intervals of recall; all of them are in results.json.
 
-    Shares are in percent. hit@k is shown only where some query has several relevant candidates: otherwise it
-    is recall.
+    Shares are in percent. Where a query has several relevant candidates, hit@k and MAP stand beside recall@k; where
+    each has one, these would say the same again, and nDCG at the last cut-off and MRR take their place.
     """
     from rich import box
     from rich.table import Table
 
     ks = sorted({k for evaluation in evaluations for k in evaluation.ks})
-    several = any(
-        evaluation.metrics[f"hit@{k}"] != evaluation.metrics[f"recall@{k}"]
-        for evaluation in evaluations
-        for k in evaluation.ks
-    )
-    names = [f"recall@{k}" for k in ks] + [f"hit@{k}" for k in ks if several] + [f"ndcg@{ks[-1]}", "mrr", "map"]
+    several = any((evaluation.per_query["relevant_candidates"] > 1).any() for evaluation in evaluations)
+    names = [f"recall@{k}" for k in ks] + ([f"hit@{k}" for k in ks] + ["map"] if several else [f"ndcg@{ks[-1]}", "mrr"])
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption="percent, with 95 % bootstrap intervals; ranks from 1")
     table.add_column("task", no_wrap=True)
-    table.add_column("model", overflow="fold")
+    table.add_column("model", overflow="fold", min_width=8)
     for heading in (*names, "median\nrank"):
         table.add_column(heading, justify="right", no_wrap=True)
     for evaluation in evaluations:

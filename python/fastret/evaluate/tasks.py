@@ -1,5 +1,4 @@
-"""Task names: `<queries>2<candidates>`, as MTEB names its categories: t2i, i2t, i2i, t2t, t2it, i2it, it2t,
-it2i, it2it.
+"""Task names: `<queries>2<candidates>`, as MTEB names its categories (t2i, i2t, i2i, t2t, t2it, it2i, ...).
 
 A side is `t` (every item is a text), `i` (every item is an image) or `it` (an item carries a text, an image
 or both, and is encoded as what it carries: a mixed-modality pool, as in UniIR's global setting).

@@ -1,5 +1,4 @@
-"""BEIR folders: corpus.jsonl, queries.jsonl and qrels/<split>.tsv; and the same as parquet, as MTEB's data
-sets are.
+"""BEIR folders: corpus.jsonl, queries.jsonl and qrels/<split>.tsv; and the same tables as parquet files.
 
 Corpus and queries have `_id`, `title` and `text`; an `image` beside or instead of the text makes an item
 multimodal. Only the queries that the qrels of the split name are used.
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from .bad_records import MALFORMED, BadRecords
 from .items import QueriesAndCandidates, read_items
-from .qrels import Judgement, known_qrels, read_qrels
+from .qrels import Judgement, integer_grade, known_qrels, read_qrels
 from .records import Record, id_of, read_records
 from .splits import choose_split
 
@@ -70,12 +69,9 @@ def _judgements(file: Path, bad: BadRecords) -> Iterator[Judgement]:
         yield from read_qrels(file, bad)
         return
     for record in read_records(file, bad):
-        query_id, candidate_id = (
-            id_of(record, ("query-id", "query_id")),
-            id_of(record, ("corpus-id", "corpus_id")),
-        )
-        grade = record.fields.get("score")
-        if query_id is None or candidate_id is None or grade is None or grade != int(grade):
+        query_id, candidate_id = id_of(record, "query-id", "query_id"), id_of(record, "corpus-id", "corpus_id")
+        grade = integer_grade(str(record.fields.get("score")))
+        if query_id is None or candidate_id is None or grade is None:
             bad.found(MALFORMED, f"{record.place}: must have query-id, corpus-id and an integer score")
         else:
-            yield Judgement(record.place, query_id, candidate_id, int(grade))
+            yield Judgement(record.place, query_id, candidate_id, grade)

@@ -56,7 +56,10 @@ def read(path: Path, split: str | None, bad: BadRecords) -> PlainEmbeddings:
 
 
 class PlainEmbeddings:
-    """A source of data sets whose items are known by their embeddings alone, so that any task will do."""
+    """A source of data sets whose items are known by their embeddings alone, so that any task will do.
+
+    `exclude_self` stays off: equal ids may be mere row numbers.
+    """
 
     def __init__(
         self,
@@ -72,16 +75,12 @@ class PlainEmbeddings:
         self._qrels, self._embeddings, self._bad = qrels, embeddings, bad
 
     def dataset(self, task: Task | None = None) -> Dataset:
-        same = set(self._query_ids) <= set(self._candidate_ids) and not any(
-            id_ in judged for id_, judged in self._qrels.items()
-        )
         return Dataset(
             name=self.name,
             task=task.name if task else "embeddings",
             queries=_without_content(self._query_ids),
             candidates=_without_content(self._candidate_ids),
             qrels=self._qrels,
-            exclude_self=same and (task is None or task.queries == task.candidates),
             skipped=dict(self._bad.skipped),
             embeddings=self._embeddings,
         )

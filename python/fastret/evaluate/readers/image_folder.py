@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .bad_records import MALFORMED, NO_IMAGE_FILE, BadRecords
-from .pairs import CAPTION_FIELDS, CaptionedImage, ImageCaptions, captions_of, label_of
+from .pairs import CaptionedImage, ImageCaptions, captioned
 from .records import DistinctIds, read_records
 from .splits import choose_split
 
@@ -27,7 +27,7 @@ def read(path: Path, split: str | None, bad: BadRecords) -> ImageCaptions:
         path = path.parent
     metadata = choose_split(path, _metadata_files(path), split)
     distinct = DistinctIds(bad)
-    items = []
+    items: list[CaptionedImage] = []
     for record in read_records(metadata, bad):
         file_name = record.fields.get("file_name")
         if not isinstance(file_name, str) or not file_name:
@@ -39,13 +39,7 @@ def read(path: Path, split: str | None, bad: BadRecords) -> ImageCaptions:
         if not image.is_file():
             bad.found(NO_IMAGE_FILE, f"{record.place}, id {file_name!r}: there is no image file {image}")
             continue
-        captions = captions_of(record.place, file_name, record.fields, bad)
-        label = label_of(record.fields)
-        if captions or label is not None:
-            items.append(CaptionedImage(record.place, file_name, image, captions, label))
-        elif not any(record.fields.get(name) for name in CAPTION_FIELDS):
-            names = ", ".join(CAPTION_FIELDS)
-            bad.found(MALFORMED, f"{record.place}, id {file_name!r}: must have one of {names} or a label")
+        items += captioned(record, file_name, image, bad)
     return ImageCaptions(path, items, bad)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,9 @@ from tqdm import tqdm
 
 if TYPE_CHECKING:
     from ..dataset import ImageSource
+
+# PIL names a file in memory by its address, which would differ from run to run.
+_OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-fA-F]+>")
 
 
 def decoding_faults(images: Sequence[ImageSource | None]) -> list[str | None]:
@@ -33,5 +37,5 @@ def _fault(image: ImageSource | None) -> str | None:
             opened.draft("RGB", (1, 1))  # a JPEG is read to its end all the same, but at an eighth of the size
             opened.load()
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError, struct.error and others
-        return str(error).replace("<_io.BytesIO object at ", "<bytes at ") or type(error).__name__
+        return _OBJECT.sub("given as bytes", str(error)) or type(error).__name__
     return None

@@ -21,8 +21,6 @@ from .bad_records import (
 from .images import decoding_faults
 from .records import DistinctIds, Record, id_of
 
-ID_FIELDS = ("_id", "id")
-
 
 @dataclass(frozen=True)
 class Item:
@@ -60,7 +58,7 @@ class QueriesAndCandidates:
             queries=queries,
             candidates=candidates,
             qrels=qrels,
-            exclude_self=task.queries == task.candidates and _same_items(queries, known, qrels),
+            exclude_self=task.queries == task.candidates and _same_items(queries, candidates, qrels),
             skipped=dict(Counter(self._bad.skipped) + bad.skipped),
         )
 
@@ -74,7 +72,7 @@ def read_items(records: Iterable[Record], folder: Path, bad: BadRecords) -> list
     distinct = DistinctIds(bad)
     items = []
     for record in records:
-        id_ = id_of(record, ID_FIELDS)
+        id_ = id_of(record, "_id", "id")
         if id_ is None:
             bad.found(MALFORMED, f"{record.place}: must have an _id")
             continue
@@ -136,6 +134,16 @@ def _side(items: list[Item], side: str, task: Task, bad: BadRecords) -> Collecti
     )
 
 
-def _same_items(queries: Collection, candidate_ids: set[str], qrels: Qrels) -> bool:
-    """Whether the queries are candidates too: each query id is a candidate's, and none is its own answer."""
-    return set(queries.ids) <= candidate_ids and not any(id_ in qrels[id_] for id_ in queries.ids)
+def _same_items(queries: Collection, candidates: Collection, qrels: Qrels) -> bool:
+    """Whether every query is the candidate of its id, with its content, and none is its own answer.
+
+    A title may stand before the candidate's text. Ids alone would not do: both sides may simply be numbered.
+    """
+    candidate_row = {id_: row for row, id_ in enumerate(candidates.ids)}
+    for id_, text, image in zip(queries.ids, queries.texts, queries.images, strict=True):
+        row = candidate_row.get(id_)
+        if row is None or id_ in qrels[id_]:
+            return False
+        if not (candidates.texts[row] or "").endswith(text or "") or candidates.images[row] != image:
+            return False
+    return True

@@ -31,7 +31,9 @@ def read(path: Path, split: str | None, bad: BadRecords) -> ImageCaptions:
     try:
         images = json.loads(path.read_bytes())["images"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: must be a JSON object with a list `images`: {error!r}") from error
+        raise ValueError(f"{path}: must be a JSON object with `images`, got none: {error!r}") from error
+    if not isinstance(images, list) or not all(isinstance(entry, dict) for entry in images):
+        raise ValueError(f"{path}: `images` must be a list of JSON objects")
     splits: defaultdict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
     for number, entry in enumerate(images):
         splits[str(entry.get("split", ""))].append((number, entry))
@@ -50,7 +52,7 @@ def read(path: Path, split: str | None, bad: BadRecords) -> ImageCaptions:
             below = f"{path.parent} or {path.parent / 'images'}"
             bad.found(NO_IMAGE_FILE, f"{place}, id {file_name!r}: there is no such image file in {below}")
             continue
-        sentences = [sentence.get("raw") for sentence in entry.get("sentences", [])]
+        sentences = [s.get("raw") if isinstance(s, dict) else s for s in entry.get("sentences") or []]
         captions = captions_of(place, file_name, {"captions": sentences}, bad)
         if captions:
             items.append(CaptionedImage(place, file_name, image, captions))

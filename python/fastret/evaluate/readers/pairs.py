@@ -23,6 +23,7 @@ from ..dataset import Collection, Dataset, ImageSource
 from ..tasks import Task
 from .bad_records import EMPTY_TEXT, MALFORMED, UNDECODABLE_IMAGE, BadRecords
 from .images import decoding_faults
+from .records import Record
 
 _Content: TypeAlias = tuple[str, str | None, "ImageSource | None"]  # id, text, image
 
@@ -121,9 +122,16 @@ def captions_of(place: str, id_: str, fields: dict[str, Any], bad: BadRecords) -
     return captions
 
 
-def label_of(fields: dict[str, Any]) -> str | None:
-    label = fields.get("label")
-    return None if label is None else str(label)
+def captioned(record: Record, id_: str, image: ImageSource, bad: BadRecords) -> list[CaptionedImage]:
+    """The image with the captions and the label of its record; nothing where it has neither."""
+    captions = captions_of(record.place, id_, record.fields, bad)
+    label = record.fields.get("label")
+    if captions or label is not None:
+        return [CaptionedImage(record.place, id_, image, captions, None if label is None else str(label))]
+    if all(record.fields.get(name) in (None, []) for name in CAPTION_FIELDS):  # else the captions were reported
+        names = ", ".join(CAPTION_FIELDS)
+        bad.found(MALFORMED, f"{record.place}, id {id_!r}: must have one of {names} or a label")
+    return []
 
 
 def _caption_ids(item: CaptionedImage) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from .bad_records import MALFORMED, BadRecords
 from .beir import split_of
 from .items import has_image, image_of
-from .pairs import CaptionedImage, ImageCaptions, captions_of, label_of
+from .pairs import CaptionedImage, ImageCaptions, captioned
 from .records import DistinctIds, Record, id_of, read_records
 from .splits import choose_split
 
@@ -28,21 +28,18 @@ def read(path: Path, split: str | None, bad: BadRecords) -> ImageCaptions:
     for file in [path] if path.is_file() else _files(path):
         splits.setdefault(split_of(file), []).append(file)
     distinct = DistinctIds(bad)
-    items = []
+    items: list[CaptionedImage] = []
     files = choose_split(path, splits, split)
     records = chain.from_iterable(read_records(file, bad) for file in files)
     for number, record in enumerate(records):
-        id_ = id_of(record, ("id", "_id", "file_name")) or _image_path(record) or str(number)
+        id_ = id_of(record, "id", "_id", "file_name") or _image_path(record) or str(number)
         if not has_image(record.fields):
             bad.found(MALFORMED, f"{record.place}, id {id_!r}: must have an image")
             continue
         image = image_of(record, id_, files[0].parent, bad)
         if image is None or not distinct.accepts(id_, record.place):
             continue
-        captions = captions_of(record.place, id_, record.fields, bad)
-        label = label_of(record.fields)
-        if captions or label is not None:
-            items.append(CaptionedImage(record.place, id_, image, captions, label))
+        items += captioned(record, id_, image, bad)
     return ImageCaptions(path, items, bad)
 
 

@@ -22,7 +22,7 @@ class Judgement(NamedTuple):
 
 def read_qrels(path: Path, bad: BadRecords) -> Iterator[Judgement]:
     """`query-id <tab> corpus-id <tab> score`, header or none, or TREC's `query 0 candidate grade`."""
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -34,14 +34,20 @@ def read_qrels(path: Path, bad: BadRecords) -> Iterator[Judgement]:
                 del fields[1]
             if number == 1 and fields[-1] in _GRADE_HEADERS:
                 continue
-            if len(fields) == 3 and _INTEGER.fullmatch(fields[2]):
-                yield Judgement(place, fields[0], fields[1], int(float(fields[2])))
+            grade = integer_grade(fields[2]) if len(fields) == 3 else None
+            if grade is not None:
+                yield Judgement(place, fields[0], fields[1], grade)
             else:
                 bad.found(
                     MALFORMED,
                     f"{place}: must be query, candidate and an integer grade "
                     f"(TREC: query 0 candidate grade), got {line.strip()!r}",
                 )
+
+
+def integer_grade(text: str) -> int | None:
+    """The grade, which some files write as 1.0; None where it is no integer."""
+    return int(float(text)) if _INTEGER.fullmatch(text) else None
 
 
 def known_qrels(

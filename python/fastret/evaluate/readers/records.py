@@ -52,12 +52,12 @@ def _parquet_rows(path: Path) -> Iterator[Record]:
         raise ValueError(f"{path}: not a parquet file that can be read: {error}") from error
 
 
-def id_of(record: Record, names: tuple[str, ...], default: str | None = None) -> str | None:
+def id_of(record: Record, *names: str) -> str | None:
     """The first of the named fields that is there, as a string."""
     for name in names:
         if record.fields.get(name) is not None:
             return str(record.fields[name])
-    return default
+    return None
 
 
 class DistinctIds:
@@ -68,8 +68,9 @@ class DistinctIds:
         self._first_place: dict[str, str] = {}
 
     def accepts(self, id_: str, place: str) -> bool:
-        first_place = self._first_place.setdefault(id_, place)
-        if first_place is place:
+        first_place = self._first_place.get(id_)
+        if first_place is None:
+            self._first_place[id_] = place
             return True
         self._bad.found(DUPLICATE_ID, f"{place}, id {id_!r}: the id was used before, at {first_place}")
         return False
