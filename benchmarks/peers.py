@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+faiss: Any
+FAISS_VERSION: str | None
 try:
-    import faiss
-
-    FAISS_VERSION: str | None = faiss.__version__
+    faiss = importlib.import_module("faiss")
+    FAISS_VERSION = faiss.__version__
 except ImportError:
-    faiss = None
-    FAISS_VERSION = None
+    faiss = FAISS_VERSION = None
 
 MISSING_FAISS = "faiss is not installed: its rows are left out (pip install faiss-cpu adds them)"
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import fastret
+from fastret.ops.arrays import Metric
 
 from .contest import FASTRET, Run, clock
 from .exactness import checked_rows, float64_scores, share_correctly_rounded
@@ -33,7 +34,7 @@ class ScoresWork:
     num_queries: int
     num_keys: int
     dim: int
-    metric: str = "cosine"
+    metric: Metric = "cosine"
 
     def __str__(self) -> str:
         batch = f"{self.batch}x" if self.batch else ""
@@ -43,7 +44,7 @@ class ScoresWork:
         batch = max(1, self.batch)
         keys, queries = embedding_like(batch * self.num_keys, batch * self.num_queries, self.dim)
         if self.batch:
-            return queries.unflatten(0, (batch, -1)), keys.unflatten(0, (batch, -1))
+            return queries.view(batch, -1, self.dim), keys.view(batch, -1, self.dim)
         return queries, keys
 
     def contestants(self) -> dict[str, Callable[[Vectors], Run]]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import fastret
+from fastret.ops.arrays import Metric
 
 from .contest import FASTRET, Run, clock
 from .exactness import checked_rows, float64_scores, ranking, share_of_equal_ids
@@ -40,7 +41,7 @@ class SearchWork:
     num_queries: int
     num_keys: int
     dim: int
-    metric: str = "ip"
+    metric: Metric = "ip"
     k: int = 10
     file: Path | None = None
 
@@ -114,7 +115,7 @@ def works(quick: bool, embeddings: Path | None) -> list[SearchWork]:
     if embeddings:
         keys, queries = embeddings_from_file(embeddings)
         found += [
-            SearchWork(embeddings.stem, num_queries, *keys.shape, file=embeddings)
+            SearchWork(embeddings.stem, num_queries, len(keys), keys.shape[1], file=embeddings)
             for num_queries in sorted({1, len(queries)}, reverse=True)
         ]
     return found

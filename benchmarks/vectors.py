@@ -7,6 +7,7 @@ that are larger than the rest.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -64,7 +65,7 @@ def embedding_like(
 
     def members(of: Tensor) -> Tensor:
         """Half of the variance is the cluster's, half the vector's own."""
-        return (centres[of] + randn(len(of), dim)) * (scale * 0.5**0.5)
+        return (centres[of] + randn(len(of), dim)) * (scale * math.sqrt(0.5))
 
     keys = members(cluster)
     source = torch.randint(num_keys, (num_queries,), generator=generator)
@@ -79,7 +80,8 @@ def embedding_like(
     def placed(vectors: Tensor, mean: Tensor) -> Tensor:
         vectors = (vectors @ axes).mul_((1 - traits.cone) ** 0.5).add_(mean, alpha=traits.cone**0.5)
         vectors[:, outliers] *= OUTLIER_SCALE
-        return normalize(vectors, out=vectors)
+        unit: Tensor = vectors.div_(vectors.norm(dim=1, keepdim=True))
+        return unit
 
     return placed(keys, key_mean), placed(queries, query_mean)
 
