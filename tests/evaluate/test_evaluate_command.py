@@ -62,7 +62,7 @@ def test_two_models_two_tasks_and_the_files(run, loaded, colour_folder, tmp_path
         assert word in result.stdout, word
     results = json.loads((out / "results.json").read_text())
     assert [(e["model"], e["task"], e["ks"]) for e in results["evaluations"]] == [
-        ("good", "t2i", [1, 3]), ("good", "i2t", [1, 3]), ("bad", "t2i", [1, 3]), ("bad", "i2t", [1, 3]),
+        ("good", "t2i", [1, 3]), ("bad", "t2i", [1, 3]), ("good", "i2t", [1, 3]), ("bad", "i2t", [1, 3]),
     ]  # fmt: skip
     assert sorted(path.name for path in (out / "runs").iterdir()) == [
         "bad.i2t.trec", "bad.t2i.trec", "good.i2t.trec", "good.t2i.trec",

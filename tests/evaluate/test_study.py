@@ -42,11 +42,11 @@ def test_a_study_of_two_models_and_two_tasks(colour_folder, colour_encoder, tmp_
     good, bad = colour_encoder("good"), colour_encoder("org/off by one", shift=1)
     study = run_study(colour_folder, [good, bad], ["t2i", "i2t"], ks=(1, 3), progress=False)
     assert [(e.model, e.task) for e in study.evaluations] == [
-        ("good", "t2i"), ("good", "i2t"), ("org/off by one", "t2i"), ("org/off by one", "i2t"),
+        ("good", "t2i"), ("org/off by one", "t2i"), ("good", "i2t"), ("org/off by one", "i2t"),
     ]  # fmt: skip
     assert study.evaluations[0].metrics["recall@1"] == study.evaluations[0].metrics["mrr"] == 1
-    assert study.evaluations[1].metrics["recall@1"] == 0.5 and study.evaluations[1].metrics["hit@1"] == 1
-    assert study.evaluations[2].metrics["recall@1"] == 0
+    assert study.evaluations[1].metrics["recall@1"] == 0
+    assert study.evaluations[2].metrics["recall@1"] == 0.5 and study.evaluations[2].metrics["hit@1"] == 1
     # Images and captions are embedded once for both tasks.
     assert good.calls == [("texts", 12), ("images", 6)]
     recall = next(c for c in study.comparisons if c.task == "t2i" and c.measure == "recall@1")
@@ -57,7 +57,7 @@ def test_a_study_of_two_models_and_two_tasks(colour_folder, colour_encoder, tmp_
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results == json.loads(json.dumps(written))
     assert results["schema_version"] == 1 and results["fastret"] == fastret.build_info()
-    entry = results["evaluations"][2]
+    entry = results["evaluations"][1]
     assert entry["dataset"] == {
         "name": "squares", "queries": 12, "candidates": 6, "queries_evaluated": 12, "queries_without_relevant": 0,
         "relevant_pairs": 12, "exclude_self": False, "skipped": {},

@@ -116,6 +116,8 @@ def run_study(
     evaluations: list[Evaluation] = []
     for model in models:  # a call each, so that one model is freed before the next is loaded
         evaluations += _evaluate_model(model, load_options or {}, datasets, embedding, options)
+    order = [task.name for task in parsed]
+    evaluations.sort(key=lambda evaluation: order.index(evaluation.task))  # the models of a task side by side
     return Study(evaluations, compare_all(evaluations, seed=seed))
 
 
