@@ -47,6 +47,13 @@ def test_embeddings_do_not_depend_on_the_batch_or_the_order(
         assert torch.cdist(embeddings, embeddings).fill_diagonal_(1).min() > 100 * ROUNDING
 
 
+@pytest.mark.parametrize("family", tiny_models.BUILDERS)
+def test_an_embedding_depends_on_the_first_and_on_the_last_word(family: str, tiny_encoder: TinyEncoder) -> None:
+    texts = ["one photo of an apple", "two photo of an apple", "one photo of an orange"]
+    embeddings = tiny_encoder(family).encode_texts(texts)
+    assert torch.cdist(embeddings, embeddings).fill_diagonal_(1).min() > 100 * ROUNDING
+
+
 @pytest.mark.parametrize("family", tiny_models.MULTIMODAL)
 def test_a_multimodal_pair_depends_on_its_image_and_on_its_text(
     family: str, tiny_encoder: TinyEncoder, images: list[Image.Image]

@@ -274,7 +274,8 @@ def _tokenizer(
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    special = [token for token in (pad, "<|im_start|>", eos, bos, *extra) if token]
+    # CLIP takes an end-of-sequence id of 2 for its first, faulty release and pools elsewhere: with bos, eos is 3.
+    special = [token for token in (pad, "<|im_start|>", bos, eos, *extra) if token]
     trainer = trainers.BpeTrainer(
         vocab_size=400, special_tokens=special, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())
     )
