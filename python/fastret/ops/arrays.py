@@ -42,12 +42,14 @@ def to_tensor(op: str, name: str, array: Array) -> Tensor:
 
 
 def _from_numpy(op: str, name: str, array: np.ndarray[Any, Any]) -> Tensor:
-    if array.dtype not in (np.float32, np.float16):
+    if array.dtype.type not in (np.float32, np.float16):  # of either byte order
         raise TypeError(f"{op}: {name} must be float32, bfloat16 or float16, got {array.dtype}")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if any(stride < 0 for stride in array.strides):  # torch has no negative strides
         array = np.ascontiguousarray(array)
+    if array.flags.writeable:
+        return torch.from_numpy(array)
     with warnings.catch_warnings():
         # torch warns of read-only memory; the ops never write to their inputs.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -59,7 +61,7 @@ def like(result: Tensor, model: Array) -> Array:
     if isinstance(model, Tensor):
         return result
     if isinstance(model, np.ndarray):
-        return result.numpy()
+        return result.detach().numpy()
     import cupy  # the caller has it: `model` is a CuPy array
 
     return cupy.from_dlpack(result)
@@ -76,9 +78,12 @@ def check_k(op: str, k: int) -> int:
     """`k` as an int. Raises TypeError for a non-integer, ValueError for a negative number."""
     if isinstance(k, torch.SymInt):
         return k
-    if isinstance(k, bool) or not hasattr(k, "__index__"):
-        raise TypeError(f"{op}: k must be an integer, got {type(k).__name__}")
-    k = k.__index__()
+    if not isinstance(k, int):  # torch.compile cannot trace hasattr of a dynamic int
+        if not hasattr(k, "__index__"):
+            raise TypeError(f"{op}: k must be an integer, got {type(k).__name__}")
+        k = k.__index__()
+    if isinstance(k, bool):
+        raise TypeError(f"{op}: k must be an integer, got bool")
     if k < 0:
         raise ValueError(f"{op}: k must not be negative, got {k}")
     return k

@@ -23,7 +23,8 @@ def search(queries: Array, keys: Array, k: int, metric: Metric = "ip") -> tuple[
         scores [Q, K] float32 and ids [Q, K] int64, of the kind that `queries` is. Scores are canonical: summed in
         float64 in a fixed order and rounded once, so that ids and score bits do not depend on the instruction set,
         device, threads or batch size. Of equal scores the smaller id comes first. Keys whose score is NaN are no
-        neighbours. Where fewer than k remain: id -1 and score -inf ("l2": +inf).
+        neighbours. Where fewer than k remain: id -1 and score -inf ("l2": +inf). Not differentiable: for gradients,
+        score the keys found with `cosine_scores`.
 
     Raises:
         TypeError: not a dense floating-point array, k not an integer.
@@ -31,6 +32,8 @@ def search(queries: Array, keys: Array, k: int, metric: Metric = "ip") -> tuple[
     """
     q, x = to_tensor("search", "queries", queries), to_tensor("search", "keys", keys)
     check_pair("search", q, x, axes=(2,))
+    # Detached, so that no one waits for a gradient that does not come.
+    q, x = q.detach(), x.detach()
     scores, ids = torch.ops.fastret.search(q, x, check_k("search", k), metric_index("search", metric))
     return like(scores, queries), like(ids, queries)
 
