@@ -42,9 +42,10 @@ demo: $(VENV)/.built
 test: $(VENV)/.built
 	$(BIN)/python -m pytest
 
-## make bench        compare speed with FAISS and torch on this machine
+## make bench        compare speed with FAISS and torch on this machine (BENCH=... adds pytest options)
 bench: $(VENV)/.built
-	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only \
+	  --benchmark-columns=min,median,iqr,rounds $(BENCH)
 
 ## make cuda         compile the CUDA library for every architecture (needs nvcc, no GPU)
 cuda: $(VENV)/.ready

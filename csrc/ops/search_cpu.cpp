@@ -17,7 +17,7 @@ std::tuple<Tensor, Tensor> search_cpu(const Tensor& queries, const Tensor& keys,
   Tensor ids = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Long);
   cpu::search({rows_of("search", q), rows_of("search", x), metric_of("search", metric), k,
                scores.mutable_data_ptr<float>(), ids.mutable_data_ptr<int64_t>()},
-              torch_threads());
+              torch_threads(q.size(0) * x.numel()));
   return {scores, ids};
 }
 

@@ -38,11 +38,21 @@ void keep_best(std::vector<uint64_t>& keys, size_t k) {
   keys.resize(k);
 }
 
-// Collects the keys of the k best of values[0, columns) into `keys`, in no order.
-void collect(const float* values, int64_t columns, int64_t k, std::vector<uint64_t>& keys) {
+// Collects the keys of all values but NaN.
+void collect_all(const float* values, int64_t columns, std::vector<uint64_t>& keys) {
+  keys.resize(size_t(columns));
+  size_t count = 0;
+  for (int64_t c = 0; c < columns; ++c) {
+    keys[count] = selection_key(values[c], c);
+    count += values[c] == values[c];
+  }
+  keys.resize(count);
+}
+
+// Collects the keys of the k best, and a few more, behind a rising threshold.
+void collect_rising(const float* values, int64_t columns, int64_t k, std::vector<uint64_t>& keys) {
   keys.clear();
-  const bool scan = columns >= 8 * k;  // few enough that a rising threshold pays
-  const size_t capacity = size_t(scan ? 2 * k + 2 * kScanWidth : columns);
+  const size_t capacity = size_t(2 * k + 2 * kScanWidth);
   float threshold = -std::numeric_limits<float>::infinity();
   bool full = false;  // k candidates reach the threshold, so that a later column must exceed it
   for (int64_t first = 0; first < columns; first += kScanWidth) {
@@ -55,13 +65,12 @@ void collect(const float* values, int64_t columns, int64_t k, std::vector<uint64
     for (int64_t c = first; c < last; ++c)
       if (values[c] > threshold || (!full && values[c] >= threshold))
         keys.push_back(selection_key(values[c], c));
-    if (scan && keys.size() + kScanWidth > capacity) {
+    if (keys.size() + kScanWidth > capacity) {
       keep_best(keys, size_t(k));
       threshold = value_of(*std::min_element(keys.begin(), keys.end()));
       full = true;
     }
   }
-  keep_best(keys, size_t(k));
 }
 
 struct Padding {
@@ -85,7 +94,11 @@ void select_row(const SelectKParams& p, int64_t row, std::vector<float>& values,
                        values.data());
     if (!p.largest) std::transform(values.begin(), values.end(), values.begin(), [](float v) { return -v; });
   }
-  collect(ranked, columns, p.k, keys);
+  if (columns < 8 * p.k)
+    collect_all(ranked, columns, keys);
+  else
+    collect_rising(ranked, columns, p.k, keys);
+  keep_best(keys, size_t(p.k));
   std::sort(keys.begin(), keys.end(), std::greater<uint64_t>());
 
   const Padding padding =
