@@ -58,7 +58,9 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Items embedded at once.")] = 32,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto: the checkpoint's.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda ... or auto: the first accelerator.")] = "auto",
-    cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps embeddings between runs. Default: OUT/embeddings.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad records out and count them.")] = False,
     exclude_self: Annotated[
         bool | None,
@@ -92,7 +94,8 @@ def evaluate(
         exclude_self=exclude_self,
         seed=seed,
         batch_size=batch_size,
-        cache=cache,
+        # An error in the second model, or a killed run, must not cost the first one's hours.
+        cache=cache or (out / "embeddings" if out else None),
         load_options={"pooling": pooling, "prompt": prompt, "dtype": dtype, "device": device},
     )
     if out is None:
