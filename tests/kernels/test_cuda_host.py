@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +34,14 @@ COMPILE = (
 )
 
 
-def compile_host_test(csrc: Path, target: Path, *flags: str) -> Path:
-    sources = [str(csrc / "kernels" / "cuda" / name) for name in SOURCES]
-    command = [*COMPILE, *flags, f"-I{csrc}", "-x", "c++", *sources, str(TESTS / "host_test.cpp"), "-o", str(target)]
+def compile_cpp(target: Path, csrc: Path, sources: Sequence[Path], *flags: str) -> Path:
+    command = [*COMPILE, *flags, f"-I{csrc}", "-x", "c++", *map(str, sources), "-o", str(target)]
     subprocess.run(command, check=True)
     return target
+
+
+def kernels_of(csrc: Path) -> list[Path]:
+    return [csrc / "kernels" / "cuda" / name for name in SOURCES]
 
 
 def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,10 +50,16 @@ def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def host_test(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("cuda_host") / "host_test"
-    return compile_host_test(
-        ROOT / "csrc", target, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
-    )
+    target, csrc = tmp_path_factory.mktemp("cuda_host") / "host_test", ROOT / "csrc"
+    sanitize = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    return compile_cpp(target, csrc, [*kernels_of(csrc), TESTS / "host_test.cpp"], *sanitize)
+
+
+@pytest.fixture(scope="module")
+def comparisons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """host_test.cpp alone, to be linked with kernels that hold a planted bug."""
+    target = tmp_path_factory.mktemp("cuda_host") / "host_test.o"
+    return compile_cpp(target, ROOT / "csrc", [TESTS / "host_test.cpp"], "-O1", "-c")
 
 
 def test_every_case_is_run(host_test: Path) -> None:
@@ -85,6 +95,11 @@ PLANTED_BUGS = {
     "a tile is overwritten while it is read": PlantedBug(
         "score_tile.cuh", {"kStageDims) {\n    __syncthreads();": "kStageDims) {"}, "pairs"
     ),
+    "a barrier that some threads never reach": PlantedBug(
+        "merge.cu",
+        {"bitonic_sort(list, length, 0);": "if (threadIdx.x < 64) bitonic_sort(list, length, 0);"},
+        "search_ties",
+    ),
     "a fused multiply-add": PlantedBug(
         "score_tile.cuh",
         {"__dadd_rn(sums[pair], __dmul_rn(difference, difference))": "fma(difference, difference, sums[pair])"},
@@ -94,7 +109,7 @@ PLANTED_BUGS = {
 
 
 @pytest.mark.parametrize("name", PLANTED_BUGS)
-def test_a_planted_bug_is_found(name: str, tmp_path: Path) -> None:
+def test_a_planted_bug_is_found(name: str, comparisons: Path, tmp_path: Path) -> None:
     bug = PLANTED_BUGS[name]
     csrc = tmp_path / "csrc"
     shutil.copytree(ROOT / "csrc" / "kernels", csrc / "kernels")
@@ -104,6 +119,8 @@ def test_a_planted_bug_is_found(name: str, tmp_path: Path) -> None:
         assert source.count(original) == 1
         source = source.replace(original, planted)
     path.write_text(source)
-    program = compile_host_test(csrc, tmp_path / "host_test", "-O0")
+    kernels = compile_cpp(tmp_path / "kernels.o", csrc, kernels_of(csrc), "-O0", "-r")
+    program = tmp_path / "host_test"
+    subprocess.run([*COMPILE, str(kernels), str(comparisons), "-o", str(program)], check=True)
     result = run(program, bug.case)
     assert result.returncode != 0, f"{bug.case} passes in spite of: {name}"
