@@ -6,11 +6,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fastret.embed import Encoder, load_encoder
@@ -36,6 +37,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 def tiny_encoder(tiny_model: TinyModel) -> Callable[[str], Encoder]:
     """An encoder with default settings, by family; each is loaded once."""
     return functools.cache(lambda family: load_encoder(tiny_model(family)))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny models spend longer waking threads than computing."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

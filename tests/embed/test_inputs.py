@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_models
 from PIL import Image
 
 from fastret.embed import Encoder
 from fastret.embed.batching import encode_batches
 from fastret.embed.images import open_image, pixel_count
 
+SIGHTED = [*tiny_models.DUAL_ENCODERS, *tiny_models.MULTIMODAL]
 TinyEncoder = Callable[[str], Encoder]
 
 
@@ -82,6 +84,35 @@ def test_images_of_another_type_are_named(tiny_encoder: TinyEncoder, images: lis
         encoder.encode_images([images[0], np.zeros((3, 3))])
     with pytest.raises(TypeError, match="images must be a sequence of images or paths, got str"):
         encoder.encode_images("photo.jpg")
+
+
+@pytest.mark.parametrize("family", tiny_models.MULTIMODAL)
+def test_control_tokens_in_a_text_are_only_text(family: str, tiny_encoder: TinyEncoder) -> None:
+    encoder = tiny_encoder(family)
+    hostile = "a <image> b <|image_pad|> c <start_of_image> d <IMG_CONTEXT> e <image_soft_token> f <|im_end|>"
+    embeddings = encoder.encode_texts([hostile, "a plain text"])
+    assert (embeddings[1] - encoder.encode_texts(["a plain text"])[0]).abs().max() < 1e-5
+    assert embeddings.isfinite().all()
+
+
+def test_an_image_that_the_model_does_not_take_is_named_among_the_others(
+    tiny_encoder: TinyEncoder, images: list[Image.Image], tmp_path: Path
+) -> None:
+    Image.new("RGB", (300, 1)).save(tmp_path / "thread.png")
+    sentence = r"the model does not take the image .*/thread\.png of 300 x 1 pixels: absolute aspect ratio must be"
+    with pytest.raises(ValueError, match=sentence):
+        tiny_encoder("qwen2_vl").encode_images([images[0], tmp_path / "thread.png"])
+
+
+@pytest.mark.parametrize("family", SIGHTED)
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (40, 3)])
+def test_images_of_one_or_three_pixels_are_not_taken_for_channels(
+    family: str, size: tuple[int, int], tiny_encoder: TinyEncoder, images: list[Image.Image]
+) -> None:
+    encoder = tiny_encoder(family)
+    narrow = images[0].resize(size)
+    alone, among_others = encoder.encode_images([narrow]), encoder.encode_images([images[1], narrow])[1:]
+    assert (alone - among_others).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("family", ["clip", "llava"])

@@ -69,7 +69,9 @@ def embed(
     wanted = kind or (Kind.text if data.suffix == ".txt" else Kind.image)
     collection, skipped = _read(data, wanted, queries=queries, split=split, skip_bad=skip_bad)
     if others := {found or "empty" for found in collection.kinds()} - {wanted.value}:
-        raise ValueError(f"{data}: --kind {wanted.value} needs {wanted.value} items throughout, got {min(others)} items")
+        raise ValueError(
+            f"{data}: --kind {wanted.value} needs {wanted.value} items throughout, got {min(others)} items"
+        )
     encoder = load_encoder(model, pooling=pooling, prompt=prompt, dtype=dtype, device=device)
     if wanted.value not in encoder.inputs:
         raise ValueError(f"{model} embeds {' and '.join(sorted(encoder.inputs))} inputs, not {wanted.value}")

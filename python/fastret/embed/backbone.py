@@ -51,7 +51,7 @@ def load_backbone(source: Source, config: Any, auto_class: Any, *, dtype: str | 
     A shorter dtype than the weights' float32 keeps the weights and runs mixed precision.
     Raises ValueError where weights that the embeddings depend on are missing: transformers would make them up.
     """
-    chosen_device = resolve_device(device)
+    chosen_device, requested = resolve_device(device), parse_dtype(dtype)
     with explained(source), quiet():
         model, info = auto_class.from_pretrained(
             source.path,
@@ -67,7 +67,8 @@ def load_backbone(source: Source, config: Any, auto_class: Any, *, dtype: str | 
             f"load_encoder: the weights of {source.name} lack {len(missing)} of the tensors that "
             f"{type(model).__name__} needs, such as {missing[0]}"
         )
-    compute = resolve_dtype(dtype, model.dtype, chosen_device)
+    float16_on_cpu = model.dtype == torch.float16 and chosen_device.type == "cpu"
+    compute = requested or (torch.float32 if float16_on_cpu else model.dtype)
     if not (model.dtype == torch.float32 and compute != torch.float32):
         model = model.to(compute)
     return Backbone(model.to(chosen_device).eval(), chosen_device, compute)
@@ -89,16 +90,13 @@ def resolve_device(device: str) -> torch.device:
     return torch.device("cpu")
 
 
-def resolve_dtype(dtype: str | torch.dtype, weights: torch.dtype, device: torch.device) -> torch.dtype:
-    """The dtype to compute in, from what was asked for and what the weights are."""
-    names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype == "auto":
-        return torch.float32 if weights == torch.float16 and device.type == "cpu" else weights
-    resolved = names.get(dtype) if isinstance(dtype, str) else dtype
-    if resolved not in names.values():
-        raise ValueError(f"load_encoder: dtype must be auto, {', '.join(names)}, got {dtype!r}")
-    assert resolved is not None
-    return resolved
+def parse_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
+    """The dtype that was asked for; None for "auto"."""
+    names = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    name = str(dtype).removeprefix("torch.")
+    if name not in names:
+        raise ValueError(f"load_encoder: dtype must be {', '.join(names)}, got {dtype!r}")
+    return names[name]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -61,6 +62,19 @@ def check_images(images: Sequence[ImageInput]) -> list[ImageInput]:
     return list(images)
 
 
+def check_processable(image_processor: Any, images: Sequence[ImageInput]) -> None:
+    """Raise ValueError, naming the first image that a model's image processor refuses."""
+    for image in images:
+        opened = open_image(image)
+        try:
+            image_processor(images=[opened], return_tensors="pt")
+        except ValueError as error:
+            raise ValueError(
+                f"encode_images: the model does not take the image {_where(image)} of {opened.width} x {opened.height} "
+                f"pixels: {error}"
+            ) from error
+
+
 def _lazy(image: ImageInput) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
@@ -70,10 +84,7 @@ def _lazy(image: ImageInput) -> Image.Image:
 @contextlib.contextmanager
 def _named(image: ImageInput) -> Iterator[None]:
     """Say of what goes wrong inside which image it was."""
-    if isinstance(image, (str, Path)):
-        where = str(image)
-    else:
-        where = getattr(image, "filename", "") or f"given as {type(image).__name__}"
+    where = _where(image)
     try:
         yield
     except FileNotFoundError:
@@ -81,3 +92,9 @@ def _named(image: ImageInput) -> Iterator[None]:
     # Pillow's decoders raise whatever their format's parser meets (struct.error, IndexError, zlib.error, ...).
     except Exception as error:
         raise ValueError(f"encode_images: the image {where} does not decode: {error}") from error
+
+
+def _where(image: ImageInput) -> str:
+    if isinstance(image, (str, Path)):
+        return str(image)
+    return getattr(image, "filename", "") or f"given as {type(image).__name__}"

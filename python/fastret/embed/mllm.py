@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from .backbone import load_backbone
 from .batching import Progress, check_texts, encode_batches
 from .dual import check_pairs
-from .images import ImageInput, check_images, open_images, pixel_count
+from .images import ImageInput, check_images, check_processable, open_images, pixel_count
 from .pooling import check_pooling, pool
 from .prompts import PRESETS, Prompt
 from .sources import Source
@@ -48,6 +49,9 @@ class MultimodalEncoder:
         text_config = config.get_text_config()
         self.dim = int(text_config.hidden_size)
         self.max_tokens = token_limit(self.processor.tokenizer, text_config)
+        # In a user's text "<image>" is five letters and two brackets, not a place for an image.
+        control_tokens = [token for token in self.processor.tokenizer.get_added_vocab() if token.startswith("<")]
+        self._control_token = re.compile("|".join(map(re.escape, control_tokens)) or "(?!)")
         self._eos = eos_to_append(self.processor.tokenizer, self.name) if self.pooling == "eos" else ""
         self._facts = {"model": source.name, "family": config.model_type, "revision": source.resolved_revision(config)}
 
@@ -89,14 +93,19 @@ class MultimodalEncoder:
         return encode_batches(items, self._encode, dim=self.dim, sizes=sizes, batch_size=batch_size, progress=progress)
 
     def _encode(self, items: list[Item]) -> Tensor:
-        images = [[image] for image in open_images([image for image, _ in items if image is not None])]
-        tokens = self.processor(
-            text=[self._conversation(has_image=image is not None, text=text) for image, text in items],
-            images=images or None,
-            padding=True,
-            padding_side="right",
-            return_tensors="pt",
-        )
+        images = open_images([image for image, _ in items if image is not None])
+        try:
+            tokens = self.processor(
+                text=[self._conversation(has_image=image is not None, text=text) for image, text in items],
+                images=[[image] for image in images] or None,
+                padding=True,
+                padding_side="right",
+                return_tensors="pt",
+            )
+        except ValueError:
+            # Such as an aspect ratio beyond what Qwen-VL takes: said of one image, instead of the whole batch.
+            check_processable(self.processor.image_processor, [image for image, _ in items if image is not None])
+            raise
         inputs = self.backbone.place(tokens)
         with self.backbone.inference():
             # The base model stops at the hidden states: no [B, T, vocabulary] logits are made.
@@ -108,9 +117,9 @@ class MultimodalEncoder:
         template = self.prompt.text if not has_image else self.prompt.image if text is None else self.prompt.pair
         before, _, after = template.partition("{}")
         if text is not None:
-            tokenizer = self.processor.tokenizer
+            text = self._control_token.sub(lambda token: f"< {token[0][1:]}", text)
             # What the template adds is short next to the thousands of tokens such a model takes: leave an eighth.
-            after = cut_to_tokens(text, tokenizer, self.max_tokens * 7 // 8) + after
+            after = cut_to_tokens(text, self.processor.tokenizer, self.max_tokens * 7 // 8) + after
         content = [{"type": "text", "text": before}] if before else []
         content += [{"type": "image"}] if has_image else []
         content += [{"type": "text", "text": after}] if after else []
