@@ -26,6 +26,7 @@ target_include_directories(fastret_kernels PUBLIC ${KERNELS_DIR}/..)
 # -ffp-contract=off: a fused multiply-add where the source says multiply, add would change canonical bits.
 target_compile_options(fastret_kernels PRIVATE ${FASTRET_WARNINGS} -O3 -ffp-contract=off -fno-math-errno)
 if(FASTRET_SANITIZE)
-  target_compile_options(fastret_kernels PUBLIC -fsanitize=${FASTRET_SANITIZE} -fno-sanitize-recover=all -g -fno-omit-frame-pointer)
+  target_compile_options(fastret_kernels PUBLIC -fsanitize=${FASTRET_SANITIZE} -fno-sanitize-recover=all -O1 -g
+    -fno-omit-frame-pointer)
   target_link_options(fastret_kernels PUBLIC -fsanitize=${FASTRET_SANITIZE})
 endif()
