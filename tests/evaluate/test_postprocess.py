@@ -100,13 +100,9 @@ def test_bad_input_is_named(transform: type) -> None:
         transform()(torch.ones(4, 8))
     with pytest.raises(ValueError, match=rf"{name}.fit: embeddings must be \[N, D\], got \[8\]"):
         transform().fit(torch.ones(8))
-    with pytest.raises(
-        TypeError, match=rf"{name}.fit: embeddings must be a floating-point tensor, got torch.int64"
-    ):
+    with pytest.raises(TypeError, match=rf"{name}.fit: embeddings must be a floating-point tensor, got torch.int64"):
         transform().fit(torch.ones(4, 8, dtype=torch.int64))
-    with pytest.raises(
-        TypeError, match=f"{name}.fit: embeddings must be a floating-point tensor, got ndarray"
-    ):
+    with pytest.raises(TypeError, match=f"{name}.fit: embeddings must be a floating-point tensor, got ndarray"):
         transform().fit(np.ones((4, 8)))
     broken = torch.ones(4, 8)
     broken[2, 3] = torch.nan

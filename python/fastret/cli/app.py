@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from . import embed, evaluate, info, search
+from . import demo, embed, evaluate, info, search
 
 app = typer.Typer(
     name="fastret",
@@ -28,7 +28,7 @@ class _State:
     debug = False
 
 
-for command in (evaluate, embed, search, info):
+for command in (demo, evaluate, embed, search, info):
     command.register(app)
 
 

@@ -112,9 +112,7 @@ def read_package(path: Path, sha256: str) -> dict[str, bytes]:
 
 def emoji_records(entries: Sequence[Mapping[str, Any]], groups: Mapping[str, str]) -> list[dict[str, Any]]:
     """The lines of ``emoji.jsonl``, without "vendors": each emoji, followed by its skin-tone variants."""
-    kept = sorted(
-        (e for e in entries if e.get("group") not in LEFT_OUT_GROUPS), key=lambda e: int(e["order"])
-    )
+    kept = sorted((e for e in entries if e.get("group") not in LEFT_OUT_GROUPS), key=lambda e: int(e["order"]))
     key_of_label = {e["label"]: code_key(e["hexcode"]) for e in kept}
     keys = set(key_of_label.values())
     records = []
@@ -197,12 +195,8 @@ def build(npm_dir: Path, out_dir: Path) -> None:
     """
     google, twemoji, emojibase = (read_package(npm_dir / name, digest) for name, digest in PACKAGES.items())
     pictures = {
-        "noto": {
-            code_key(Path(name).stem): data for name, data in google.items() if "/img/google/64/" in name
-        },
-        "twemoji": {
-            code_key(Path(name).stem): data for name, data in twemoji.items() if name.endswith(".svg")
-        },
+        "noto": {code_key(Path(name).stem): data for name, data in google.items() if "/img/google/64/" in name},
+        "twemoji": {code_key(Path(name).stem): data for name, data in twemoji.items() if name.endswith(".svg")},
     }
     entries = json.loads(emojibase["package/en/data.json"])
     groups = json.loads(emojibase["package/meta/groups.json"])["groups"]
@@ -226,9 +220,7 @@ def build(npm_dir: Path, out_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("npm_dir", type=Path, help="folder that holds the three .tgz files")
     parser.add_argument("--out", type=Path, default=DATA_DIR, help="where to write (default: %(default)s)")
     arguments = parser.parse_args()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,8 +42,10 @@ def read_emoji(folder: Path = DATA_DIR) -> tuple[Emoji, ...]:
     """Every emoji of the data set, in the order of the sheets."""
     emoji = []
     for line in (folder / "emoji.jsonl").read_text(encoding="utf-8").splitlines():
-        fields = json.loads(line)
-        emoji.append(Emoji(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}))
+        fields: dict[str, Any] = json.loads(line)
+        for name in ("tags", "variant", "vendors"):
+            fields[name] = tuple(fields[name])
+        emoji.append(Emoji(**fields))
     return tuple(emoji)
 
 
@@ -72,14 +73,6 @@ def thumbnails(vendor: str, folder: Path = DATA_DIR) -> dict[str, Image.Image]:
     return images
 
 
-def data_fingerprint(folder: Path = DATA_DIR) -> str:
-    """A digest of the data set's files; cached features are kept under it."""
-    digest = hashlib.sha256()
-    for name in ("emoji.jsonl", *(f"{vendor}.webp" for vendor in VENDORS)):
-        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
-    return digest.hexdigest()[:16]
-
-
 def words(text: str) -> set[str]:
     """The lower-case words of a text."""
     return set(re.findall(r"\w+", text.lower()))
@@ -91,14 +84,8 @@ def distinct_keywords(emoji: Emoji) -> list[str]:
 
     def repeats(word: str) -> bool:
         return any(
-            word == other
-            or (min(len(word), len(other)) >= 3 and (word.startswith(other) or other.startswith(word)))
+            word == other or (min(len(word), len(other)) >= 3 and (word.startswith(other) or other.startswith(word)))
             for other in label_words
         )
 
     return [tag for tag in emoji.tags if not any(repeats(word) for word in words(tag))]
-
-
-def without(emoji: Sequence[Emoji], bases: set[str]) -> list[Emoji]:
-    """The emoji whose concept is not among ``bases``."""
-    return [one for one in emoji if one.base not in bases]

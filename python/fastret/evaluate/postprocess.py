@@ -45,8 +45,7 @@ class Centring:
         Raises:
             RuntimeError: not fitted yet. TypeError, ValueError: as ``fit``, or another D than the support's.
         """
-        rows = _rows_like("Centring", embeddings, self.mean)
-        return normalize(rows - self.mean, dim=1).to(embeddings.dtype)
+        return normalize(_centred_rows("Centring", embeddings, self.mean), dim=1).to(embeddings.dtype)
 
 
 class ReAlign:
@@ -98,9 +97,9 @@ class ReAlign:
         Raises:
             RuntimeError: not fitted yet. TypeError, ValueError: as ``fit``, or another D than the support's.
         """
-        rows = _rows_like("ReAlign", embeddings, self.mean)
+        centred = _centred_rows("ReAlign", embeddings, self.mean)
         assert self.whitening is not None  # set together with the mean
-        return normalize((rows - self.mean) @ self.whitening, dim=1).to(embeddings.dtype)
+        return normalize(centred @ self.whitening, dim=1).to(embeddings.dtype)
 
 
 def _unit_rows(op: str, embeddings: Tensor, at_least: int) -> Tensor:
@@ -118,10 +117,10 @@ def _unit_rows(op: str, embeddings: Tensor, at_least: int) -> Tensor:
     return normalize(embeddings.double(), dim=1)
 
 
-def _rows_like(op: str, embeddings: Tensor, mean: Tensor | None) -> Tensor:
+def _centred_rows(op: str, embeddings: Tensor, mean: Tensor | None) -> Tensor:
     if mean is None:
         raise RuntimeError(f"{op}: fit it on a support set first")
     rows = _unit_rows(op, embeddings, at_least=0)
     if rows.shape[1] != len(mean):
         raise ValueError(f"{op}: fitted on D = {len(mean)}, got embeddings {list(embeddings.shape)}")
-    return rows
+    return rows - mean
