@@ -11,7 +11,7 @@ from . import _C
 
 def _load_cuda() -> str:
     """Import the CUDA library; return "loaded" or the reason why it is not."""
-    if not torch.backends.cuda.is_built():
+    if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
         return "not loaded: this torch is a CPU build"
     if not torch.cuda.is_available():
         return "not loaded: torch sees no CUDA device"

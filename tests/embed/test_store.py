@@ -138,13 +138,13 @@ def test_a_disk_that_fills_up_in_a_shard_leaves_the_finished_ones(
     write(tmp_path / "whole")
     fsync, calls = os.fsync, [0]
 
-    def full_at_the_seventh(descriptor: int) -> None:
+    def full_at_the_seventh_file(descriptor: int) -> None:
         calls[0] += 1
-        if calls[0] == 7:
+        if calls[0] == 2 * 7 - 1:  # each file and then its folder
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", full_at_the_seventh)
+    monkeypatch.setattr(os, "fsync", full_at_the_seventh_file)
     with pytest.raises(
         OSError, match=r"embeddings-00002\.safetensors could not be written \(No space left on device\)"
     ):

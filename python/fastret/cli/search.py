@@ -188,7 +188,7 @@ def as_object(neighbours: Neighbours) -> dict[str, Any]:
 
 
 def _write_json(neighbours: Neighbours, path: Path) -> None:
-    from ..index.replacing import replacing
+    from ..replacing import replacing
 
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(as_object(neighbours)) + "\n", encoding="utf-8")
@@ -197,7 +197,7 @@ def _write_json(neighbours: Neighbours, path: Path) -> None:
 def _write_npz(neighbours: Neighbours, path: Path) -> None:
     import numpy as np
 
-    from ..index.replacing import replacing
+    from ..replacing import replacing
 
     arrays: dict[str, Any] = {
         "scores": neighbours.scores.numpy(),
@@ -212,7 +212,7 @@ def _write_npz(neighbours: Neighbours, path: Path) -> None:
 
 def _write_trec(neighbours: Neighbours, path: Path) -> None:
     """TREC's run format: query Q0 id rank score tag. Larger is better there, so L2 is written negated."""
-    from ..index.replacing import replacing
+    from ..replacing import replacing
 
     sign = -1.0 if neighbours.metric == "l2" else 1.0
     lines = []

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ..replacing import replacing
 
 SCHEMA = "fastret.embeddings/1"
 MANIFEST_FILE = "manifest.json"
@@ -79,21 +80,14 @@ class Manifest:
 
 def write_atomically(file: Path, content: bytes) -> None:
     """Write a file so that a reader finds the old one or the new one, never a half; OSError names it."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            # Else a power cut could leave the name on the disk before the content.
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise OSError(
             f"write_store: {file} could not be written ({error.strerror or error}); what was finished before it is "
             "whole, and the same run goes on from there"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def remove_half_written(folder: Path) -> None:

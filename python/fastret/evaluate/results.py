@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from fastret import build_info
-from fastret.index.replacing import replacing
+from fastret.replacing import replacing
 
 from .comparison import Comparison
 from .evaluation import Evaluation

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..index.replacing import replacing
+from ..replacing import replacing
 from .flat import METRIC_INNER_PRODUCT, METRIC_L2, Index, IndexFlat, IndexFlatIP, IndexFlatL2
 
 _HEADER = struct.Struct("<4siqqqBiQ")

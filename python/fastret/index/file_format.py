@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..ops.arrays import Metric
-from .replacing import replacing
+from ..replacing import replacing
 
 FORMAT = "fastret.FlatIndex"
 VERSION = "1"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastret.index.replacing import replacing
+from fastret.replacing import replacing
 
 
 @pytest.fixture
