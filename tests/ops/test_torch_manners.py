@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch._dynamo.testing
-from hard_vectors import DTYPES, METRICS, normal
+from hard_vectors import METRICS, normal
 from same_bits import assert_same_bits
 from torch import Generator, Tensor
 
@@ -26,8 +26,7 @@ def assert_all_same(got: tuple[Tensor, ...], want: tuple[Tensor, ...]) -> None:
         assert_same_bits(one, other, f"output {number}")
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("needs_grad", [False, True])
+@pytest.mark.parametrize(("dtype", "needs_grad"), [(torch.float32, True), (torch.bfloat16, False)])
 def test_opcheck(dtype: torch.dtype, needs_grad: bool, generator: Generator) -> None:
     def rows(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator).to(dtype).requires_grad_(needs_grad)
