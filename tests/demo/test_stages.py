@@ -11,21 +11,30 @@ from fastret.demo.encoders import DemoEncoders
 from fastret.demo.faiss_search import compare_with_faiss
 from fastret.demo.features import Features
 from fastret.demo.heads import ProjectionHeads, train_heads
-from fastret.demo.keywords import embed_keywords, evaluate_corrected, evaluate_raw, keyword_task
-from fastret.demo.near_duplicates import CONCEPT, EXACT, WITHIN, chance_within, evaluate_near_duplicates, near_duplicates
+from fastret.demo.keywords import compare_keywords, evaluate_corrected, evaluate_raw, keyword_task
+from fastret.demo.near_duplicates import (
+    CONCEPT,
+    EXACT,
+    WITHIN,
+    chance_within,
+    evaluate_near_duplicates,
+    near_duplicates,
+)
 from fastret.demo.pictures import picture_collection, split_concepts, train_on, wording_collection
 from fastret.evaluate import embed_collection
-from fastret.evaluate.cached_embeddings import CollectionEmbedder
-from fastret.evaluate.postprocess import ReAlign
+from fastret.evaluate.postprocess import Centring, ReAlign
 
 
 def test_labels_and_keywords_share_no_word_and_support_no_concept() -> None:
     task = keyword_task(read_emoji(), queries=400, support=300, seed=0)
     texts = zip(task.dataset.queries.texts, task.dataset.candidates.texts, strict=True)
     assert all(label and keywords and not words(label) & words(keywords) for label, keywords in texts)
-    assert not set(task.dataset.queries.ids) & set(task.support_labels.ids)
-    assert len(set(task.dataset.candidates.texts)) == 400
-    assert not set(task.dataset.candidates.texts) & set(task.support_keywords.texts)
+    assert len(task.support_ids) == 300
+    assert not set(task.dataset.queries.ids) & set(task.support_ids)
+    text_of = dict(zip(task.texts.ids, task.texts.texts, strict=True))
+    support = {text_of[f"keywords/{id_}"] for id_ in task.support_ids}
+    assert len(support) == 300
+    assert len(support | set(task.dataset.candidates.texts)) == 700
 
 
 def test_the_seed_decides_which_concepts_are_asked_for(few_emoji: list[Emoji]) -> None:
@@ -43,14 +52,40 @@ def test_corrections_are_fitted_on_the_support_unless_transductive(
 ) -> None:
     encoder = make_encoders().retriever
     task = keyword_task(few_emoji, queries=15, support=15, seed=0)
-    made = embed_keywords(task, CollectionEmbedder(encoder, progress=False), encoder.name)
-    raw = evaluate_raw(task, made, "hashed", seed=0)
-    held_out = evaluate_corrected(task, made, "hashed", ReAlign, seed=0)
-    transductive = evaluate_corrected(task, made, "hashed", ReAlign, seed=0, transductive=True)
+    texts = Features(task.texts.ids, embed_collection(encoder, task.texts, progress=False))
+    raw = evaluate_raw(task, texts, "hashed", seed=0)
+    held_out = evaluate_corrected(task, texts, "hashed", ReAlign, seed=0)
+    transductive = evaluate_corrected(task, texts, "hashed", ReAlign, seed=0, transductive=True)
     assert (raw.model, held_out.model) == ("hashed", "hashed + ReAlign")
     assert transductive.model == "hashed + ReAlign (transductive)"
-    expected = ReAlign().fit(made.support_labels)(made.labels) @ ReAlign().fit(made.support_keywords)(made.keywords).T
-    np.testing.assert_allclose(held_out.run.scores[:, 0], expected.max(1).values, atol=1e-5)
+    for evaluation, fitted_on in ((held_out, task.support_ids), (transductive, task.dataset.queries.ids)):
+        labels, keywords = (
+            ReAlign().fit(texts.of(kind, fitted_on))(texts.of(kind, task.dataset.queries.ids))
+            for kind in ("label", "keywords")
+        )
+        np.testing.assert_allclose(evaluation.run.scores[:, 0], (labels @ keywords.T).max(1).values, atol=1e-5)
+
+
+def test_six_questions_are_asked_of_the_keyword_evaluations(
+    few_emoji: list[Emoji], make_encoders: Callable[[], DemoEncoders]
+) -> None:
+    encoders = make_encoders()
+    task = keyword_task(few_emoji, queries=15, support=15, seed=0)
+    raw, corrected = [], []
+    for encoder in (encoders.retriever, encoders.generator_mean, encoders.generator_last):
+        texts = Features(task.texts.ids, embed_collection(encoder, task.texts, progress=False))
+        raw.append(evaluate_raw(task, texts, encoder.name, seed=0))
+        corrected += [evaluate_corrected(task, texts, encoder.name, way, seed=0) for way in (Centring, ReAlign)]
+    comparisons = compare_keywords(raw, corrected, seed=0)
+    assert [(c.model_a, c.model_b) for c in comparisons] == [
+        ("generator last", "retriever"),
+        ("generator mean", "generator last"),
+        ("generator last + Centring", "generator last"),
+        ("generator last + ReAlign", "generator last"),
+        ("generator last + ReAlign", "retriever"),
+        ("retriever + ReAlign", "retriever"),
+    ]
+    assert all(c.p_value_holm >= c.p_value for c in comparisons)
 
 
 def test_held_out_concepts_share_no_near_duplicate_with_trained_ones() -> None:
@@ -121,9 +156,7 @@ def test_near_duplicates_are_scored_by_three_meanings_of_a_hit(
     assert all(one.variant or any(other.base == one.id and other != one for other in emoji) for one in emoji)
 
     ids = [one.id for one in emoji]
-    scores = heads.project_texts(wordings.of([f"label/{i}" for i in ids])) @ heads.project_images(
-        pictures.of([f"noto/{i}" for i in ids])
-    ).T
+    scores = heads.project_texts(wordings.of("label", ids)) @ heads.project_images(pictures.of("noto", ids)).T
     same = torch.tensor([[a.base == b.base for b in emoji] for a in emoji])
     best = scores.argmax(1)
     assert exact.metrics["recall@1"] == pytest.approx((best == torch.arange(len(ids))).float().mean())

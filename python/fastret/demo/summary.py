@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 
 from fastret.evaluate import Comparison, Evaluation
 
@@ -12,22 +12,18 @@ from .near_duplicates import CONCEPT, EXACT, WITHIN
 SIGNIFICANCE = 0.05
 
 
-def verdict(comparison: Comparison) -> str:
-    """Who is ahead, by how much, and whether chance explains it.
-
-    >>> verdict(compare(a, b))  # doctest: +SKIP
-    'MiniLM is ahead of SmolLM2 by 30.1 points (95 % interval 25.0 to 35.2, p < 0.001)'
-    """
+def change(comparison: Comparison) -> str:
+    """How far the first model is from the second, and whether chance explains it: "8.5 points more (...)"."""
     c = comparison
     low, high = c.interval or (c.difference, c.difference)
+    p = "p < 0.001" if c.p_value_holm < 0.001 else f"p = {c.p_value_holm:.2g}"
+    if c.p_value_holm >= SIGNIFICANCE:
+        points = f"{100 * c.difference:+.1f} points, {100 * low:+.1f} to {100 * high:+.1f}, {p}"
+        return f"no difference that {c.queries} queries could show ({points})"
+    more = "more" if c.difference > 0 else "fewer"
     if c.difference < 0:
         low, high = -high, -low
-    ahead, behind = (c.model_a, c.model_b) if c.difference >= 0 else (c.model_b, c.model_a)
-    p = "p < 0.001" if c.p_value_holm < 0.001 else f"p = {c.p_value_holm:.2g}"
-    numbers = f"{100 * abs(c.difference):.1f} points (95 % interval {100 * low:.1f} to {100 * high:.1f}, {p})"
-    if c.p_value_holm < SIGNIFICANCE:
-        return f"{ahead} is ahead of {behind} by {numbers}"
-    return f"{c.queries} queries do not tell {ahead} and {behind} apart, {numbers}"
+    return f"{100 * abs(c.difference):.1f} points {more} ({100 * low:.1f} to {100 * high:.1f}, {p})"
 
 
 def share(evaluation: Evaluation, measure: str) -> str:
@@ -49,20 +45,26 @@ def against_chance(evaluation: Evaluation, measure: str, chance: float) -> str:
     return f"no better than by guessing, as far as these queries tell: {guess}"
 
 
-def keywords_sentences(raw: Iterable[Evaluation], comparisons: Iterable[Comparison], support: int) -> str:
-    """Text to text, before and after the corrections."""
-    raw, comparisons = list(raw), list(comparisons)
-    queries = len(raw[0].query_ids)
-    shares = ", ".join(f"{e.model} {share(e, 'recall@1')}" for e in raw)
+def keywords_sentences(
+    raw: Sequence[Evaluation], corrected: Sequence[Evaluation], comparisons: Sequence[Comparison], support: int
+) -> str:
+    """Text to text, before and after the corrections; the arguments are those of `compare_keywords` and its answers."""
+    retriever, mean, last = raw
+    by_model = {evaluation.model: evaluation for evaluation in corrected}
+    centred, realigned = (by_model[f"{last.model} + {way}"] for way in ("Centring", "ReAlign"))
+    of_last, of_mean, of_centring, of_realign, to_retriever, of_retriever = map(change, comparisons)
     return (
-        f"Given an emoji's label, the right one of {queries} keyword lists, which share no word with it, comes first "
-        f"for these shares of the labels (95 % intervals in brackets): {shares}. "
-        f"Pair by pair, with the corrections fitted on {support} other concepts: "
-        f"{'; '.join(verdict(c) for c in comparisons)}."
+        f"{retriever.model} puts the right one of {len(retriever.query_ids)} keyword lists first for "
+        f"{share(retriever, 'recall@1')} of the emoji labels, though list and label share no word (95 % intervals in "
+        f"brackets). {last.model} does so for {share(last, 'recall@1')}: {of_last}. {mean.model} does so for "
+        f"{share(mean, 'recall@1')}: against the last token, {of_mean}. Fitted on {support} other concepts, centring "
+        f"gives the last token {share(centred, 'recall@1')}: {of_centring}; ReAlign gives it "
+        f"{share(realigned, 'recall@1')}: {of_realign}. Against {retriever.model} that is {to_retriever}. What ReAlign "
+        f"does for {retriever.model} itself: {of_retriever}."
     )
 
 
-def pictures_sentence(evaluations: Iterable[Evaluation]) -> str:
+def pictures_sentence(evaluations: Sequence[Evaluation]) -> str:
     """Text to image and back, on concepts without training."""
     text_to_image, image_to_text = evaluations
     candidates = int(str(text_to_image.dataset["candidates"]))
@@ -74,9 +76,9 @@ def pictures_sentence(evaluations: Iterable[Evaluation]) -> str:
     )
 
 
-def near_duplicates_sentence(evaluations: Iterable[Evaluation], chance: float) -> str:
+def near_duplicates_sentence(evaluations: Sequence[Evaluation], chance: float) -> str:
     """Where near-duplicates go wrong: at the concept, or within it."""
-    by_name: Mapping[str, Evaluation] = {e.model: e for e in evaluations}
+    by_name = {e.model: e for e in evaluations}
     exact, concept, within = (by_name[name] for name in (EXACT, CONCEPT, WITHIN))
     wrong_concept = 1 - concept.metrics["hit@1"]
     wrong_variant = concept.metrics["hit@1"] - exact.metrics["recall@1"]
@@ -86,10 +88,10 @@ def near_duplicates_sentence(evaluations: Iterable[Evaluation], chance: float) -
         else ("the variant at least as often as the concept")
     )
     return (
-        f"Among {len(exact.query_ids)} near-duplicates (skin tone, gender, direction) of the held-out concepts, "
-        f"the first image is of the right concept for {share(concept, 'hit@1')} and the very one for "
-        f"{share(exact, 'recall@1')}: they miss {weaker}. With the concept given, the very one comes first for {share(within, 'recall@1')}, "
-        f"{against_chance(within, 'recall@1', chance)}."
+        f"Among {len(exact.query_ids)} near-duplicates (skin tone, gender, direction) of the held-out concepts, the "
+        f"first image is of the right concept for {share(concept, 'hit@1')} and the very one for "
+        f"{share(exact, 'recall@1')}: they miss {weaker}. With the concept given, the very one comes first for "
+        f"{share(within, 'recall@1')}, {against_chance(within, 'recall@1', chance)}."
     )
 
 
