@@ -57,6 +57,25 @@ def orthogonal_up_to_rounding(num_queries: int, num_keys: int, dim: int, g: Gene
     return queries * torch.linspace(1, 2, num_queries)[:, None], keys
 
 
+def products_that_cancel(num_queries: int, num_keys: int, dim: int, g: Generator) -> tuple[Tensor, Tensor]:
+    """Sums whose float32 score shows in which order float64 rounded: large terms cancel, small ones remain."""
+    queries, keys = normal(1, num_keys, dim, g)
+    half = dim // 2
+    keys[:, :half] *= 2.0 ** torch.randint(-20, 30, (num_keys, half), generator=g)
+    keys[:, half : 2 * half] = -keys[:, torch.randperm(half, generator=g)]
+    order = torch.randperm(dim, generator=g)
+    return torch.ones_like(queries) * 2.0 ** torch.arange(num_queries)[:, None], keys[:, order]
+
+
+def squares_at_a_rounding_boundary(num_queries: int, num_keys: int, dim: int, g: Generator) -> tuple[Tensor, Tensor]:
+    """The same for sums of squares: 1 + 2^-24 lies halfway between two float32, and terms near 2^-56 decide."""
+    steps = 2.0**-28 * (0.5 + torch.rand(num_keys, dim, generator=g))
+    for at, value in enumerate((1.0, 2.0**-12)):
+        places = torch.randint(0, max(1, dim // 2), (num_keys,), generator=g) + at * (dim // 2)
+        steps[torch.arange(num_keys), places.clamp_max(dim - 1)] = value
+    return torch.zeros(num_queries, dim), steps
+
+
 def beyond_the_float32_norm(num_queries: int, num_keys: int, dim: int, g: Generator) -> tuple[Tensor, Tensor]:
     queries, keys = normal(num_queries, num_keys, dim, g)
     norms = torch.tensor([1.0, 1e17, 1e18, 1e19, 1e30, 3e38])
@@ -120,6 +139,8 @@ FAMILIES: tuple[Family, ...] = (
     within_a_few_ulps,
     far_from_the_origin,
     orthogonal_up_to_rounding,
+    products_that_cancel,
+    squares_at_a_rounding_boundary,
     beyond_the_float32_norm,
     only_huge_norms,
     subnormal,

@@ -108,6 +108,15 @@ def test_flushing_subnormals_in_the_caller_changes_nothing(generator: Generator)
     assert_same_bits(got, want)
 
 
+def test_l2_rounds_the_square_before_it_is_added(isa: str) -> None:
+    # (2^-12 + 2^-42)^2 = 2^-24 + 2^-53 + 2^-84: the last term is lost, so 1 + 2^-24 + 2^-53 rounds to even twice.
+    query, key = torch.zeros(1, 17), torch.zeros(1, 17)
+    query[0, 0], query[0, 16], key[0, 16] = 1.0, 2.0**-12, -(2.0**-42)
+    fused = 1 + 2.0**-23
+    assert fastret.cosine_scores(query, key, "l2").item() == 1.0 != fused
+    assert fastret.search(query, key, 1, "l2")[0].item() == 1.0
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_any_shape_dtype_and_layout(data: st.DataObject) -> None:

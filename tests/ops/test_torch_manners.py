@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -132,6 +134,24 @@ def test_deterministic_algorithms_are_no_obstacle(generator: Generator) -> None:
     finally:
         torch.use_deterministic_algorithms(False)
     assert queries.grad is not None
+
+
+def test_set_num_threads_is_honoured() -> None:
+    # In a new process, since a pool of threads outlives the call that made it.
+    program = """
+import os, torch, fastret
+rows = torch.randn(2000, 64)
+counts = []
+for threads in (1, 2):
+    torch.set_num_threads(threads)
+    for op in (lambda: fastret.search(rows, rows, 3), lambda: fastret.cosine_scores(rows, rows),
+               lambda: fastret.select_k(rows, 3)):
+        op()
+        counts.append(len(os.listdir("/proc/self/task")))
+print([count - counts[0] for count in counts])
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[0, 0, 0, 1, 1, 1]"
 
 
 def test_calls_from_several_threads_give_the_same_bits(generator: Generator) -> None:
