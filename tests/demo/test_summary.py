@@ -12,6 +12,7 @@ from fastret.demo.summary import (
     against_chance,
     change,
     faiss_sentence,
+    in_short,
     near_duplicates_sentence,
     pictures_sentence,
 )
@@ -58,11 +59,39 @@ def evaluation(model: str, right: int, of: int = 100) -> Evaluation:
 
 
 def test_a_gain_a_loss_and_no_difference_are_told_apart() -> None:
-    assert change(COMPARISON) == "20.0 points more (15.0 to 26.0, p < 0.001)"
+    assert change(COMPARISON) == "20.0 points more (15.0 to 26.0)"
     loss = replace(COMPARISON, difference=-0.2, interval=(-0.26, -0.15), p_value_holm=0.012)
-    assert change(loss) == "20.0 points fewer (15.0 to 26.0, p = 0.012)"
+    assert change(loss) == "20.0 points fewer (15.0 to 26.0)"
     chance = replace(COMPARISON, difference=-0.01, interval=(-0.03, 0.02), p_value_holm=0.4)
-    assert change(chance) == "no difference that 400 queries could show (-1.0 points, -3.0 to +2.0, p = 0.4)"
+    assert change(chance) == "no difference that 400 queries could show (-1.0 points, -3.0 to +2.0)"
+
+
+def compared(difference: float, p_value: float, a: str = "generator", b: str = "retriever") -> Comparison:
+    return replace(COMPARISON, model_a=a, model_b=b, difference=difference, p_value_holm=p_value)
+
+
+@pytest.mark.parametrize(
+    ("generator", "realign", "realigned", "said"),
+    [
+        (
+            (-0.4, 0.001),
+            (0.1, 0.001),
+            (-0.3, 0.001),
+            "generator retrieves worse than retriever; ReAlign, without any training, closes 25 % of the distance",
+        ),
+        ((-0.4, 0.001), (0.4, 0.001), (0.0, 0.9), "ReAlign, without any training, brings it level with retriever"),
+        ((-0.1, 0.001), (0.4, 0.001), (0.3, 0.01), "ReAlign, without any training, brings it past retriever"),
+        ((-0.4, 0.001), (0.01, 0.5), (-0.3, 0.001), "ReAlign does not measurably change that"),
+        ((-0.1, 0.001), (-0.1, 0.02), (-0.2, 0.001), "ReAlign makes it worse"),
+        ((0.2, 0.001), (-0.1, 0.02), (0.1, 0.3), "generator retrieves better than retriever; ReAlign makes it worse"),
+        ((0.2, 0.001), (0.1, 0.02), (0.3, 0.001), "ReAlign, without any training, takes it further"),
+        ((-0.01, 0.7), (0.01, 0.5), (0.0, 0.9), "generator and retriever are not told apart"),
+    ],
+)
+def test_the_short_form_follows_the_tests(
+    generator: tuple[float, float], realign: tuple[float, float], realigned: tuple[float, float], said: str
+) -> None:
+    assert said in in_short(compared(*generator), compared(*realign), compared(*realigned))
 
 
 @pytest.mark.parametrize(

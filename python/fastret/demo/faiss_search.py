@@ -83,8 +83,8 @@ def _explained(queries: Tensor, keys: Tensor, ids: np.ndarray, faiss_ids: np.nda
     scores, faiss_scores = (
         (exact_queries * keys.double()[torch.from_numpy(chosen[differs])]).sum(1) for chosen in (ids, faiss_ids)
     )
-    # |error| <= gamma_D |q||k| (Higham 2002, section 3.1) on either score.
-    bound = 2 * keys.shape[1] * np.finfo(np.float32).eps * exact_queries.norm(dim=1) * keys.double().norm(dim=1).max()
+    # Either score is off by at most D u |q||k| with u = eps/2 (Higham 2002, section 3.1).
+    bound = keys.shape[1] * np.finfo(np.float32).eps * exact_queries.norm(dim=1) * keys.double().norm(dim=1).max()
     return float(((scores - faiss_scores).abs() <= bound).double().mean())
 
 

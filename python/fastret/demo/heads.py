@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
+from tqdm import tqdm
 
 BATCH = 256
 LEARNING_RATE = 1e-3
@@ -41,14 +42,18 @@ def train_heads(
     *,
     steps: int,
     seed: int,
+    progress: bool | None = None,
 ) -> ProjectionHeads:
-    """Trains with the symmetric contrastive loss of CLIP (arXiv 2103.00020), a text drawn anew for each image."""
+    """Trains with the symmetric contrastive loss of CLIP (arXiv 2103.00020), a text drawn anew for each image.
+
+    progress: None shows a bar where stderr is a terminal, True always, False never.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         heads = ProjectionHeads(image_features, text_features.shape[2])
-        optimizer = torch.optim.AdamW(heads.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        optimizer = torch.optim.AdamW(heads.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for _ in range(steps):
+        for _ in tqdm(range(steps), desc="train", unit="step", disable=None if progress is None else not progress):
             rows = torch.randint(len(image_features), (BATCH,))
             wording = torch.randint(text_features.shape[1], (BATCH,))
             images = heads.project_images(image_features[rows])

@@ -52,7 +52,13 @@ def wording_collection(emoji: Sequence[Emoji]) -> Collection:
 
 
 def train_on(
-    trained: Sequence[Emoji], pictures: Features, wordings: Features, *, steps: int, seed: int
+    trained: Sequence[Emoji],
+    pictures: Features,
+    wordings: Features,
+    *,
+    steps: int,
+    seed: int,
+    progress: bool | None = None,
 ) -> ProjectionHeads:
     """Heads trained on every vendor's image of the emoji, with label or caption as its text."""
     drawn = {vendor: [one.id for one in trained if vendor in one.vendors] for vendor in VENDORS}
@@ -64,6 +70,7 @@ def train_on(
         torch.tensor([number[id_] for id_ in all_ids]),
         steps=steps,
         seed=seed,
+        progress=progress,
     )
 
 

@@ -35,7 +35,7 @@ class Settings:
     keyword_queries: int = 400
     keyword_support: int = 300
     held_out_share: float = 0.2
-    head_steps: int = 300
+    head_steps: int = 200
     faiss_k: int = 10
 
 
@@ -101,7 +101,7 @@ def run_demo(
 
     task = keyword_task(emoji, queries=settings.keyword_queries, support=settings.keyword_support, seed=settings.seed)
     raw, corrected, comparisons = _keyword_stages(task, encoders, embed, settings.seed)
-    pictures, duplicates, chance, search = _picture_stages(emoji, encoders, embed, settings, announce)
+    pictures, duplicates, chance, search = _picture_stages(emoji, encoders, embed, settings, progress, announce)
 
     stages = [
         Stage("1  text -> text: a label finds keywords that share no word with it", raw),
@@ -147,7 +147,12 @@ def _keyword_stages(
 
 
 def _picture_stages(
-    emoji: Sequence[Emoji], encoders: DemoEncoders, embed: Embed, settings: Settings, announce: Announce
+    emoji: Sequence[Emoji],
+    encoders: DemoEncoders,
+    embed: Embed,
+    settings: Settings,
+    progress: bool | None,
+    announce: Announce,
 ) -> tuple[list[Evaluation], list[Evaluation], float, SearchComparison | None]:
     """Stages 3 to 5: concepts, near-duplicates, what guessing gives among them, and FAISS."""
     split = split_concepts(emoji, settings.held_out_share, settings.seed)
@@ -155,7 +160,9 @@ def _picture_stages(
     pictures = embed(encoders.images, picture_collection(both))
     wordings = embed(encoders.retriever, wording_collection(both))
     announce(f"two heads: {settings.head_steps} steps on {len(split.trained)} emoji")
-    heads = train_on(split.trained, pictures, wordings, steps=settings.head_steps, seed=settings.seed)
+    heads = train_on(
+        split.trained, pictures, wordings, steps=settings.head_steps, seed=settings.seed, progress=progress
+    )
     concepts = evaluate_concepts(split.held_out, heads, pictures, wordings, settings.seed)
     duplicates = evaluate_near_duplicates(split.held_out, heads, pictures, wordings, settings.seed)
     announce("FAISS: the same search")

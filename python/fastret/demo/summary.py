@@ -12,18 +12,47 @@ from .near_duplicates import CONCEPT, EXACT, WITHIN
 SIGNIFICANCE = 0.05
 
 
+def differs(comparison: Comparison) -> bool:
+    """Whether the paired test, adjusted for all that were made, tells the two apart."""
+    return comparison.p_value_holm < SIGNIFICANCE
+
+
 def change(comparison: Comparison) -> str:
-    """How far the first model is from the second, and whether chance explains it: "8.5 points more (...)"."""
+    """How far the first model is from the second, if chance does not explain it: "8.5 points more (5.2 to 11.5)"."""
     c = comparison
     low, high = c.interval or (c.difference, c.difference)
-    p = "p < 0.001" if c.p_value_holm < 0.001 else f"p = {c.p_value_holm:.2g}"
-    if c.p_value_holm >= SIGNIFICANCE:
-        points = f"{100 * c.difference:+.1f} points, {100 * low:+.1f} to {100 * high:+.1f}, {p}"
+    if not differs(c):
+        points = f"{100 * c.difference:+.1f} points, {100 * low:+.1f} to {100 * high:+.1f}"
         return f"no difference that {c.queries} queries could show ({points})"
-    more = "more" if c.difference > 0 else "fewer"
     if c.difference < 0:
-        low, high = -high, -low
-    return f"{100 * abs(c.difference):.1f} points {more} ({100 * low:.1f} to {100 * high:.1f}, {p})"
+        return f"{-100 * c.difference:.1f} points fewer ({-100 * high:.1f} to {-100 * low:.1f})"
+    return f"{100 * c.difference:.1f} points more ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def in_short(generator: Comparison, realign: Comparison, realigned: Comparison) -> str:
+    """Who retrieves better, and what ReAlign does about it.
+
+    The comparisons: generator and retriever, realigned and raw generator, realigned generator and retriever.
+    """
+    retriever, name = generator.model_b, generator.model_a
+    if not differs(generator):
+        standing = f"{name} and {retriever} are not told apart"
+    else:
+        standing = f"{name} retrieves {'better' if generator.difference > 0 else 'worse'} than {retriever}"
+    if not differs(realign):
+        effect = "ReAlign does not measurably change that"
+    elif realign.difference < 0:
+        effect = "ReAlign makes it worse"
+    elif differs(generator) and generator.difference > 0:
+        effect = "ReAlign, without any training, takes it further"
+    elif differs(realigned) and realigned.difference < 0:
+        closed = realign.difference / -generator.difference
+        effect = f"ReAlign, without any training, closes {100 * closed:.0f} % of the distance"
+    else:
+        effect = (
+            f"ReAlign, without any training, brings it {'past' if differs(realigned) else 'level with'} {retriever}"
+        )
+    return f"In short: {standing}; {effect}."
 
 
 def share(evaluation: Evaluation, measure: str) -> str:
@@ -54,6 +83,7 @@ def keywords_sentences(
     centred, realigned = (by_model[f"{last.model} + {way}"] for way in ("Centring", "ReAlign"))
     of_last, of_mean, of_centring, of_realign, to_retriever, of_retriever = map(change, comparisons)
     return (
+        f"{in_short(comparisons[0], comparisons[3], comparisons[4])} "
         f"{retriever.model} puts the right one of {len(retriever.query_ids)} keyword lists first for "
         f"{share(retriever, 'recall@1')} of the emoji labels, though list and label share no word (95 % intervals in "
         f"brackets). {last.model} does so for {share(last, 'recall@1')}: {of_last}. {mean.model} does so for "
@@ -85,7 +115,7 @@ def near_duplicates_sentence(evaluations: Sequence[Evaluation], chance: float) -
     weaker = (
         "the concept more often than the variant"
         if wrong_concept > wrong_variant
-        else ("the variant at least as often as the concept")
+        else "the variant at least as often as the concept"
     )
     return (
         f"Among {len(exact.query_ids)} near-duplicates (skin tone, gender, direction) of the held-out concepts, the "
