@@ -124,11 +124,13 @@ def test_training_follows_its_seed_and_leaves_the_global_one_alone() -> None:
     torch.manual_seed(7)
     expected_next = torch.rand(1)
     torch.manual_seed(7)
+    threads = torch.get_num_threads()
     first, again, other = (
         train_heads(images, texts[:, None], torch.arange(300), steps=3, seed=seed).project_images(images)
         for seed in (0, 0, 1)
     )
     assert torch.equal(torch.rand(1), expected_next)
+    assert torch.get_num_threads() == threads
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
@@ -48,7 +51,7 @@ def train_heads(
 
     progress: None shows a bar where stderr is a terminal, True always, False never.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
         heads = ProjectionHeads(image_features, text_features.shape[2])
         optimizer = torch.optim.AdamW(heads.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -68,6 +71,17 @@ def train_heads(
             optimizer.step()
             schedule.step()
     return heads.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread: the heads are small, and the result does not depend on the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
