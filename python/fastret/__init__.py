@@ -15,6 +15,7 @@ from ._loader import build_info
 from .ops import cosine_scores, search, select_k
 
 if TYPE_CHECKING:
+    from . import demo as demo
     from . import embed as embed
     from . import evaluate as evaluate
     from . import faiss as faiss
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["FlatIndex", "build_info", "cosine_scores", "search", "select_k"]
 
-_ROOMS = ("embed", "evaluate", "faiss", "index", "ops")
+_ROOMS = ("demo", "embed", "evaluate", "faiss", "index", "ops")
 
 
 def __getattr__(name: str) -> Any:

@@ -13,16 +13,19 @@ from .comparison import Comparison, compare, compare_all
 from .dataset import Collection, Dataset
 from .encoding import embed_collection
 from .evaluation import Evaluation, evaluate_embeddings
+from .postprocess import Centring, ReAlign
 from .readers import read_dataset
 from .results import results_dict, write_results
 from .study import Study, evaluate_encoder, run_study
 from .table import comparisons_table, results_table
 
 __all__ = [
+    "Centring",
     "Collection",
     "Comparison",
     "Dataset",
     "Evaluation",
+    "ReAlign",
     "Study",
     "compare",
     "compare_all",
