@@ -21,7 +21,7 @@ GROUPS = ("primitives", "error_bound", "search", "search_in_threads", "select_k"
 
 def build(sanitizers: str) -> Path:
     """Configure and build native/ in build/native, where a repeated run finds everything made."""
-    folder = ROOT / "build" / "native" / sanitizers.replace(",", "-")
+    folder = ROOT / "build" / "native" / (sanitizers.replace(",", "-") or "plain")
     cmake = shutil.which("cmake", path=SEARCH_PATH)
     assert cmake is not None, "the native tests need cmake, as the build of fastret does"
     configure = [cmake, "-S", SOURCE, "-B", folder, "-G", "Ninja", f"-DFASTRET_SANITIZE={sanitizers}"]
@@ -63,6 +63,11 @@ def test_every_group_is_run(address_build: Path) -> None:
 def test_threads_share_nothing_unguarded(thread_build: Path) -> None:
     result = run(thread_build / "native_tests", "search_in_threads", "select_k")
     assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def plain_build() -> Path:
+    return build("")
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,13 @@ PLANTED_BUGS = {
     "-0 sorts before +0": PlantedBug(
         "cpu/select_k.cpp", "value + 0.0f", "value", "select_k", "cpu/select_k.cpp"
     ),
-    "a later equal value takes the place of an earlier one": PlantedBug(
-        "cpu/select_k.cpp", "return uint64_t(ordered) << 32 | uint32_t(~uint32_t(column))",
-        "return uint64_t(ordered) << 32 | uint32_t(column)", "select_k", "cpu/select_k.cpp",
+    "equal values: the larger column first": PlantedBug(
+        "cpu/select_k.cpp", "std::sort(keys.begin(), keys.end(), std::greater<uint64_t>())",
+        "std::sort(keys.begin(), keys.end(), [](auto a, auto b) { return a >> 32 == b >> 32 ? a < b : a > b; })",
+        "select_k", "cpu/select_k.cpp",
+    ),
+    "an infinitely bad value is no value": PlantedBug(
+        "cpu/select_k.cpp", "(!full && values[c] >= threshold)", "false", "select_k", "cpu/select_k.cpp"
     ),
 }  # fmt: skip
 
@@ -130,21 +139,21 @@ def csrc(tmp_path: Path) -> Path:
     return tmp_path / "csrc"
 
 
-def test_without_a_planted_bug_nothing_is_found(thread_build: Path, csrc: Path, tmp_path: Path) -> None:
-    result = run(link_with("cpu/search.cpp", csrc, thread_build, tmp_path), "search")
+def test_without_a_planted_bug_nothing_is_found(plain_build: Path, csrc: Path, tmp_path: Path) -> None:
+    result = run(link_with("cpu/search.cpp", csrc, plain_build, tmp_path))
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("name", PLANTED_BUGS)
-def test_a_planted_bug_is_found(name: str, thread_build: Path, csrc: Path, tmp_path: Path) -> None:
+def test_a_planted_bug_is_found(name: str, plain_build: Path, csrc: Path, tmp_path: Path) -> None:
     bug = PLANTED_BUGS[name]
     mutated = csrc / "kernels" / bug.file
     source = mutated.read_text()
     assert source.count(bug.original) == 1
     mutated.write_text(source.replace(bug.original, bug.planted))
-    program = link_with(bug.recompiled, csrc, thread_build, tmp_path)
+    program = link_with(bug.recompiled, csrc, plain_build, tmp_path)
     result = run(program, bug.group)
-    assert "FAILED" in result.stderr or "ThreadSanitizer" in result.stderr, f"{bug.group} passes in spite of: {name}"
+    assert "FAILED" in result.stderr, f"{bug.group} passes in spite of: {name}"
 
 
 def link_with(source: str, csrc: Path, folder: Path, target: Path) -> Path:
@@ -161,5 +170,5 @@ def link_with(source: str, csrc: Path, folder: Path, target: Path) -> Path:
         subprocess.run([*flags, "-o", mutant, "-c", csrc / "kernels" / source], check=True, cwd=folder)
     # First in the list: its inline functions are the ones that the linker keeps.
     compiler = os.environ.get("CXX", "c++").split()
-    subprocess.run([*compiler, "-fsanitize=thread", mutant, *objects, "-o", program, "-pthread"], check=True)
+    subprocess.run([*compiler, mutant, *objects, "-o", program, "-pthread"], check=True)
     return program

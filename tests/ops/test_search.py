@@ -135,6 +135,15 @@ def test_infinite_scores_sort_around_finite_ones() -> None:
         assert scores[0].tolist() == [float("inf"), 2.0, 1.0, float("-inf"), float("-inf")]
 
 
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_infinitely_bad_keys_fill_the_places_that_are_left(metric: str) -> None:
+    keys = torch.full((3000, 2), float("-inf"))
+    keys[::2, 1], keys[2000] = float("nan"), 1.0
+    for num_queries in (1, 5):
+        _, ids = check_search(torch.ones(num_queries, 2), keys, 4, metric)
+        assert ids[0].tolist() == [2000, 1, 3, 5]
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_more_survivors_than_the_first_pass_keeps(metric: str, generator: Generator) -> None:
     check_search(*within_a_few_ulps(5, 6000, 8, generator), 7, metric)

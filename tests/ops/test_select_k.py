@@ -70,6 +70,14 @@ def test_rows_without_enough_numbers_are_padded(dtype: torch.dtype) -> None:
     assert selected.tolist() == [[INF] * 4, [-INF, INF, INF, INF]]
 
 
+@pytest.mark.parametrize("largest", [True, False])
+def test_infinitely_bad_values_fill_the_places_that_are_left(largest: bool) -> None:
+    values = torch.full((2, 3000), -INF if largest else INF)
+    values[0, 2000], values[1, ::2] = 1.0, float("nan")
+    _, columns = check_select_k(values, 4, largest)
+    assert columns.tolist() == [[2000, 0, 1, 2], [1, 3, 5, 7]]
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0)])
 def test_empty_axes_are_answered(shape: tuple[int, int]) -> None:
     selected, columns = check_select_k(torch.zeros(shape), 2)

@@ -106,14 +106,15 @@ inline void fill(Vectors& vectors, Family family, Random& random) {
   for (float& x : first) x = bell(random);
   for (int64_t r = 0; r < vectors.rows(); ++r) {
     const float scale = std::pow(10.0f, uniform(random, -20, 20));
-    const bool special = family == Family::specials && random() % 4 == 0;
+    const bool special = family == Family::specials && random() % 3 == 0;
+    const uint64_t one_in = random() % 2 ? 3 : uint64_t(vectors.dim());
     for (int64_t d = 0; d < vectors.dim(); ++d) {
       float x = bell(random);
       if (family == Family::ties) x = float(int(random() % 3) - 1);
       if (family == Family::duplicates) x = first[size_t(d)] * (1 + float(int(random() % 5) - 2) * 0x1p-23f);
       if (family == Family::offset) x += 1e5f;
       if (family == Family::magnitudes) x *= scale;
-      if (special && random() % uint64_t(vectors.dim()) == 0) x = specials[random() % 8];
+      if (special && random() % one_in == 0) x = specials[random() % 8];
       vectors.set(r, d, x);
     }
   }
