@@ -1,5 +1,5 @@
 # Two commands for a stranger: `make demo` sets everything up and runs the main job, `make test` runs every
-# test. PY picks the interpreter; where it already has torch (any build), the venv borrows that torch.
+# test. PY picks the interpreter; where it already has torch 2.11 or later (any build), the venv borrows that torch.
 PY    ?= python3
 VENV  ?= .venv
 BIN   := $(VENV)/bin
@@ -17,7 +17,7 @@ help:
 
 $(VENV)/.torch:
 	$(PY) -m venv $(VENV)
-	if $(PY) -c 'import torch' 2>/dev/null; then \
+	if $(PY) -c 'import torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 11)' 2>/dev/null; then \
 	  $(PY) -c 'import site, sys; print(*site.getsitepackages(), sep="\n")' \
 	    > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/borrowed-torch.pth"; \
 	else $(PIP) "$(TORCH)"; fi
@@ -57,14 +57,14 @@ cuda: $(VENV)/.ready
 
 ## make lint         formatting, lints and types
 lint: $(VENV)/.built
-	$(PIP) $(HELD) ruff mypy clang-format
+	$(PIP) $(HELD) -e ".[dev]" --no-build-isolation
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	git ls-files 'csrc/*' 'tests/kernels/*' | grep -E '\.(h|cuh|cpp|cu)$$' | xargs $(BIN)/clang-format --dry-run --Werror
 
 ## make format       write what `make lint` asks for
 format: $(VENV)/.ready
-	$(PIP) $(HELD) ruff clang-format
+	$(PIP) $(HELD) -e ".[dev]" --no-build-isolation
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 	git ls-files 'csrc/*' 'tests/kernels/*' | grep -E '\.(h|cuh|cpp|cu)$$' | xargs $(BIN)/clang-format -i
 

@@ -1,4 +1,4 @@
-"""Exact, fast similarity search, retrieval evaluation and contrastive training over embeddings.
+"""Exact, fast similarity search and retrieval evaluation over embeddings.
 
     scores, ids = fastret.search(queries, keys, k=10, metric="cosine")
 

@@ -17,6 +17,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     before it takes the name, so that a power cut leaves one of the two as well.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"a file is to be written, and {path} is a folder")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary

@@ -33,7 +33,7 @@ class HashedWords:
         )
 
     def _word(self, word: str) -> Tensor:
-        seed = int.from_bytes(hashlib.sha256(f"{self.name} {word}".encode()).digest()[:4])
+        seed = int.from_bytes(hashlib.sha256(f"{self.name} {word}".encode()).digest()[:4], "big")
         return torch.randn(self.dim, generator=torch.Generator().manual_seed(seed))
 
     def encode_images(self, images: Sequence[object], *, batch_size: int = 32, progress: Progress = None) -> Tensor:

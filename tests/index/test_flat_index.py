@@ -355,3 +355,42 @@ def test_bad_input_is_one_sentence_and_changes_nothing(call, error, sentence) ->
         call(index)
     assert index.ids.tolist() == [0, 1, 2]
     assert torch.equal(index.vectors, vectors(3))
+
+
+def test_ids_at_the_end_of_int64() -> None:
+    index = FlatIndex(8)
+    index.add(vectors(1), ids=[2**63 - 1])
+    with pytest.raises(ValueError, match="FlatIndex.add: no default ids are left beyond 9223372036854775807"):
+        index.add(vectors(1))
+    with pytest.raises(ValueError, match="FlatIndex.add: ids must be below 2\\^63, got 18446744073709551615"):
+        index.add(vectors(1), ids=np.array([2**64 - 1], dtype=np.uint64))
+    assert index.ntotal == 1
+
+
+@pytest.mark.parametrize(("id", "error"), [(2**70, ValueError), (-1, ValueError), ("a", TypeError)])
+def test_reconstruct_names_an_id_that_cannot_be(id: object, error: type[Exception]) -> None:
+    index = FlatIndex(8)
+    index.add(vectors(3))
+    with pytest.raises(error, match=r"FlatIndex\.reconstruct: (no vector has id|id must be an integer, got str)"):
+        index.reconstruct(id)  # type: ignore[arg-type]
+
+
+def test_numpy_integers_are_integers() -> None:
+    index = FlatIndex(np.int64(8))  # type: ignore[arg-type]
+    index.add(vectors(4))
+    assert index.remove(np.int64(3)) == 1  # type: ignore[arg-type]
+    assert torch.equal(index.reconstruct(np.int64(2)), vectors(4)[2])  # type: ignore[arg-type]
+
+
+def test_float16_refuses_what_it_would_turn_into_infinity() -> None:
+    index = FlatIndex(2, dtype=torch.float16)
+    with pytest.raises(ValueError, match="FlatIndex.add: float16 holds elements up to 65504, got a larger one"):
+        index.add(torch.tensor([[1.0, 1e6]]))
+    index.add(torch.tensor([[1.0, float("inf")]]))
+    assert index.ntotal == 1
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "no such device"])
+def test_an_unusable_device_is_named(device: str) -> None:
+    with pytest.raises(ValueError, match=f"FlatIndex: device must be one that torch can use here, got '{device}'"):
+        FlatIndex(8, device=device)

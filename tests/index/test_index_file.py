@@ -156,3 +156,12 @@ def test_other_safetensors_and_later_versions_are_named(tmp_path: Path) -> None:
     save_file({"vectors": torch.zeros(2, 2)}, path, {"format": "fastret.FlatIndex", "version": "9"})
     with pytest.raises(ValueError, match=r"has version 9, this fastret reads 1$"):
         FlatIndex.load(path)
+
+
+def test_a_folder_is_no_index_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="FlatIndex.load: .* is a folder, and an index is a file"):
+        FlatIndex.load(tmp_path)
+    with pytest.raises(
+        OSError, match="FlatIndex.save: could not write .*: a file is to be written, and .* is a folder"
+    ):
+        FlatIndex(8).save(tmp_path)

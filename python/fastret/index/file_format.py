@@ -52,6 +52,8 @@ def write_index_file(path: str | os.PathLike[str], index: IndexFile) -> None:
 def read_index_file(path: str | os.PathLike[str]) -> IndexFile:
     """Read and verify. Raises ValueError, naming the file, for anything but the bytes that were written."""
     name = os.fspath(path)
+    if os.path.isdir(name):
+        raise IsADirectoryError(f"FlatIndex.load: {name} is a folder, and an index is a file")
     try:
         with safe_open(name, framework="pt") as file:
             metadata = dict(file.metadata() or {})

@@ -18,6 +18,8 @@ from .file_format import IndexFile, read_index_file, write_index_file
 # range_search scores this many pairs at a time: 16 MiB of float32.
 _QUERIES_PER_BLOCK, _KEYS_PER_BLOCK = 64, 65536
 
+_MOST_IDS = 1 << 63  # what int64 can count
+
 Ids: TypeAlias = Array | Sequence[int]
 
 
@@ -30,7 +32,8 @@ class FlatIndex:
     Args:
         dim: D.
         metric: "ip" (inner product), "cosine", or "l2" (squared Euclidean distance).
-        dtype: how vectors are stored: float32, bfloat16 or float16. Added vectors are rounded to it.
+        dtype: how vectors are stored: float32, bfloat16 or float16. Added vectors are rounded to it; one with a
+            finite element that float16 cannot hold is refused.
         device: where vectors are stored and searched.
 
     Vectors and queries may be torch tensors, numpy or CuPy arrays. Reads may run in several threads at once;
@@ -50,8 +53,9 @@ class FlatIndex:
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> None:
-        if not isinstance(dim, int) or isinstance(dim, bool):
+        if not hasattr(dim, "__index__") or isinstance(dim, bool):
             raise TypeError(f"FlatIndex: dim must be an int, got {type(dim).__name__}")
+        dim = int(dim)
         if dim < 0:
             raise ValueError(f"FlatIndex: dim must not be negative, got {dim}")
         if metric not in METRICS:
@@ -61,7 +65,7 @@ class FlatIndex:
         self.dim = dim
         self.metric = metric
         self.dtype = dtype
-        self.device = torch.device(device)
+        self.device = _usable_device(device)
         self.reset()
 
     def reset(self) -> None:
@@ -115,7 +119,11 @@ class FlatIndex:
         """
         rows = self._checked_rows("add", "vectors", vectors)
         n = len(rows)
+        if self.dtype == torch.float16 and bool((rows.to(self.dtype).isinf() & rows.isfinite()).any()):
+            raise ValueError("FlatIndex.add: float16 holds elements up to 65504, got a larger one")
         if ids is None:
+            if self._next_id + n > _MOST_IDS:
+                raise ValueError(f"FlatIndex.add: no default ids are left beyond {self._next_id - 1}")
             new_ids = torch.arange(self._next_id, self._next_id + n, device=self.device)
             smallest, largest = self._next_id, self._next_id + n - 1
         else:
@@ -203,7 +211,11 @@ class FlatIndex:
 
     def reconstruct(self, id: int) -> Tensor:
         """A copy of the vector stored under an id, [D]. Raises ValueError if there is none."""
-        position = int(torch.searchsorted(self.ids, id))
+        if not hasattr(id, "__index__"):
+            raise TypeError(f"FlatIndex.reconstruct: id must be an integer, got {type(id).__name__}")
+        if not 0 <= id < _MOST_IDS:
+            raise ValueError(f"FlatIndex.reconstruct: no vector has id {id}")
+        position = int(torch.searchsorted(self.ids, int(id)))
         if position == self._ntotal or int(self._ids[position]) != id:
             raise ValueError(f"FlatIndex.reconstruct: no vector has id {id}")
         return self._vectors[position].clone()
@@ -234,6 +246,10 @@ class FlatIndex:
         return rows.to(self.device) if isinstance(array, np.ndarray) else rows.detach()
 
     def _checked_ids(self, operation: str, ids: int | Ids) -> Tensor:
+        if isinstance(ids, np.ndarray) and ids.dtype == np.uint64 and (ids >= _MOST_IDS).any():
+            raise ValueError(f"FlatIndex.{operation}: ids must be below 2^63, got {int(ids.max())}")
+        if isinstance(ids, np.integer):
+            ids = int(ids)
         try:
             # A copy of numpy's, which may be read-only or reversed: torch takes neither.
             ids = np.array(ids) if isinstance(ids, np.ndarray) else ids
@@ -285,6 +301,13 @@ class FlatIndex:
             return positions
         # Position -1 (nothing found) reads the -1 at the end.
         return torch.nn.functional.pad(self.ids, (0, 1), value=-1)[positions]
+
+
+def _usable_device(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises differs by build
+        raise ValueError(f"FlatIndex: device must be one that torch can use here, got {str(device)!r}") from error
 
 
 def _answer(result: Tensor, queries: Array) -> Array:

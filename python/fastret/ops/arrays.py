@@ -86,6 +86,8 @@ def check_k(op: str, k: int) -> int:
         raise TypeError(f"{op}: k must be an integer, got bool")
     if k < 0:
         raise ValueError(f"{op}: k must not be negative, got {k}")
+    if k >= 1 << 63:
+        raise ValueError(f"{op}: k must be below 2^63, got {k}")
     return k
 
 

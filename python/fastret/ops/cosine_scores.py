@@ -27,7 +27,7 @@ def cosine_scores(
         keys: [N, D] or [B, N, D], on the device of the queries; its dtype may differ.
         metric: "cosine" (0 with a zero vector), "ip" (inner product) or "l2" (squared Euclidean distance).
         out_dtype: float32 (default), bfloat16 or float16: the float32 score, rounded once more.
-        exact: False scores with torch's matmul in the dtype of the inputs instead: several times faster, accurate to
+        exact: False scores with torch's matmul in the dtype of the inputs instead: faster, accurate to
             that dtype's rounding, and with bits that depend on batch size and machine. Meant for training.
 
     Returns:
@@ -57,7 +57,7 @@ def _matmul_scores(queries: Tensor, keys: Tensor, metric: Metric) -> Tensor:
     if metric == "ip":
         return q @ x.mT
     if metric == "cosine":
-        return (q * _inverse_norm(q)) @ (x * _inverse_norm(x)).mT
+        return _unit(q)[0].to(dtype) @ _unit(x)[0].to(dtype).mT
     squared = q.square().sum(-1, keepdim=True) - 2 * (q @ x.mT) + x.square().sum(-1, keepdim=True).mT
     return squared.clamp_min(0)
 
@@ -76,11 +76,14 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, torch.dtype | No
     ctx.save_for_backward(queries, keys)
 
 
-def _inverse_norm(vectors: Tensor) -> Tensor:
-    norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+def _unit(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors as float32, and 1 / |v| as float64; both 0 for a zero vector."""
+    # float64: the square of a float32 may overflow or vanish in float32.
+    norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=torch.float64)
     nonzero = norm > 0
     # 1 stands in for a norm of 0, so that no infinity meets the zero gradient of the branch not taken.
-    return torch.where(nonzero, 1 / torch.where(nonzero, norm, 1), 0)
+    scale = torch.where(nonzero, 1 / torch.where(nonzero, norm, 1), 0)
+    return (vectors * scale).float(), scale
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
@@ -93,8 +96,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Non
         if ctx.needs_input_grad[1]:
             grad_x = 2 * (x * g.sum(1).unsqueeze(2) - g.mT @ q)
     else:
-        q_scale, x_scale = (_inverse_norm(q), _inverse_norm(x)) if ctx.metric == 1 else (1.0, 1.0)
-        q, x = q * q_scale, x * x_scale
+        if ctx.metric == 1:
+            (q, q_scale), (x, x_scale) = _unit(q), _unit(x)
         if ctx.needs_input_grad[0]:
             grad_q = g @ x
         if ctx.needs_input_grad[1]:

@@ -25,12 +25,14 @@ def select_k(values: Array, k: int, largest: bool = True) -> tuple[Array, Array]
         Where fewer than k remain: column -1 and -inf (smallest: +inf). Gradients flow to the selected values.
 
     Raises:
-        TypeError: not a dense floating-point array, k not an integer.
+        TypeError: not a dense floating-point array, k not an integer, largest not a bool.
         ValueError: not 2-D, negative k.
     """
     v = to_tensor("select_k", "values", values)
     if v.dim() != 2:
         raise ValueError(f"select_k: values must be 2-D, got {list(v.shape)}")
+    if not isinstance(largest, bool):
+        raise TypeError(f"select_k: largest must be True or False, got {type(largest).__name__}")
     selected, columns = torch.ops.fastret.select_k(v, check_k("select_k", k), largest)
     return like(selected, values), like(columns, values)
 
