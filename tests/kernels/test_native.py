@@ -19,13 +19,13 @@ SEARCH_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PAT
 GROUPS = ("primitives", "error_bound", "search", "search_in_threads", "select_k", "pairwise_scores")
 
 
-def build(sanitizers: str) -> Path:
+def build(sanitizers: str, *options: str, name: str = "plain") -> Path:
     """Configure and build native/ in build/native, where a repeated run finds everything made."""
-    folder = ROOT / "build" / "native" / (sanitizers.replace(",", "-") or "plain")
+    folder = ROOT / "build" / "native" / (sanitizers.replace(",", "-") or name)
     cmake = shutil.which("cmake", path=SEARCH_PATH)
     assert cmake is not None, "the native tests need cmake, as the build of fastret does"
     configure = [cmake, "-S", SOURCE, "-B", folder, "-G", "Ninja", f"-DFASTRET_SANITIZE={sanitizers}"]
-    configure.append("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
+    configure += ["-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *options]
     for command in (configure, [cmake, "--build", folder]):
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": SEARCH_PATH})
         assert done.returncode == 0, done.stdout + done.stderr
@@ -53,6 +53,19 @@ def test_kernels_equal_their_definitions_and_stay_in_bounds(address_build: Path,
     result = run(address_build / "native_tests", group)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[0] == group
+
+
+NEON_TOOLS = ("aarch64-linux-gnu-g++", "qemu-aarch64")
+
+
+@pytest.mark.skipif(not all(map(shutil.which, NEON_TOOLS)), reason=f"needs {' and '.join(NEON_TOOLS)}")
+def test_neon_equals_the_definitions_under_emulation() -> None:
+    compiler, emulator = NEON_TOOLS
+    processor = ("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={compiler}")
+    program = build("", *processor, "-DCMAKE_EXE_LINKER_FLAGS=-static", name="aarch64") / "native_tests"
+    result = subprocess.run([emulator, program, *GROUPS], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "neon, l2" in result.stdout
 
 
 def test_every_group_is_run(address_build: Path) -> None:
