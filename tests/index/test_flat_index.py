@@ -360,9 +360,9 @@ def test_bad_input_is_one_sentence_and_changes_nothing(call, error, sentence) ->
 def test_ids_at_the_end_of_int64() -> None:
     index = FlatIndex(8)
     index.add(vectors(1), ids=[2**63 - 1])
-    with pytest.raises(ValueError, match="FlatIndex.add: no default ids are left beyond 9223372036854775807"):
+    with pytest.raises(ValueError, match=r"FlatIndex\.add: no default ids are left beyond 9223372036854775807"):
         index.add(vectors(1))
-    with pytest.raises(ValueError, match="FlatIndex.add: ids must be below 2\\^63, got 18446744073709551615"):
+    with pytest.raises(ValueError, match=r"FlatIndex\.add: ids must be below 2\^63, got 18446744073709551615"):
         index.add(vectors(1), ids=np.array([2**64 - 1], dtype=np.uint64))
     assert index.ntotal == 1
 
@@ -384,7 +384,7 @@ def test_numpy_integers_are_integers() -> None:
 
 def test_float16_refuses_what_it_would_turn_into_infinity() -> None:
     index = FlatIndex(2, dtype=torch.float16)
-    with pytest.raises(ValueError, match="FlatIndex.add: float16 holds elements up to 65504, got a larger one"):
+    with pytest.raises(ValueError, match=r"FlatIndex\.add: float16 holds elements up to 65504, got a larger one"):
         index.add(torch.tensor([[1.0, 1e6]]))
     index.add(torch.tensor([[1.0, float("inf")]]))
     assert index.ntotal == 1

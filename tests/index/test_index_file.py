@@ -159,9 +159,7 @@ def test_other_safetensors_and_later_versions_are_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_index_file(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError, match="FlatIndex.load: .* is a folder, and an index is a file"):
+    with pytest.raises(IsADirectoryError, match=r"FlatIndex\.load: .* is a folder, and an index is a file"):
         FlatIndex.load(tmp_path)
-    with pytest.raises(
-        OSError, match="FlatIndex.save: could not write .*: a file is to be written, and .* is a folder"
-    ):
+    with pytest.raises(OSError, match=r"FlatIndex\.save: could not write .*: .* and .* is a folder"):
         FlatIndex(8).save(tmp_path)

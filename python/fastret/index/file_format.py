@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -52,7 +53,7 @@ def write_index_file(path: str | os.PathLike[str], index: IndexFile) -> None:
 def read_index_file(path: str | os.PathLike[str]) -> IndexFile:
     """Read and verify. Raises ValueError, naming the file, for anything but the bytes that were written."""
     name = os.fspath(path)
-    if os.path.isdir(name):
+    if Path(name).is_dir():
         raise IsADirectoryError(f"FlatIndex.load: {name} is a folder, and an index is a file")
     try:
         with safe_open(name, framework="pt") as file:
