@@ -115,6 +115,15 @@ def test_beir_faults_name_file_line_and_id(beir, write_jsonl):
         assert skipping.qrels == {"q1": {"d1": 1}} and sum(skipping.skipped.values()) == 1
 
 
+def test_a_qrel_that_contradicts_an_earlier_one_is_named(beir):
+    qrels = beir / "qrels" / "test.tsv"
+    qrels.write_text(f"{HEADER}q1\td1\t2\nq1\td1\t2\nq1\td1\t0\n")
+    assert fails(beir) == f"{qrels} line 4: the qrel of query 'q1' and candidate 'd1' has the grade 0, an earlier one 2"
+    skipping = read_dataset(beir, "t2t", skip_bad=True)
+    assert skipping.qrels == {"q1": {"d1": 2}}
+    assert skipping.skipped == {"qrel contradicting an earlier one": 1}
+
+
 def test_beir_without_parts(beir):
     qrels = beir / "qrels" / "test.tsv"
     qrels.write_text(HEADER)
@@ -147,6 +156,15 @@ def test_plain_embeddings_with_ids_and_trec_qrels(tmp_path):
     assert read_dataset(tmp_path, "t2t").qrels == {"q one": {"2": 1}}
 
 
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8"])
+def test_embeddings_of_the_other_byte_order_are_the_same_embeddings(tmp_path, dtype):
+    values = np.arange(12).reshape(4, 3)
+    for name in ("queries", "candidates"):
+        np.save(tmp_path / f"{name}.npy", values.astype(dtype))
+    queries, _ = read_dataset(tmp_path, "t2t").embeddings
+    assert queries.dtype == torch.float32 and queries.tolist() == values.tolist()
+
+
 def test_plain_embeddings_faults(tmp_path):
     queries, candidates = tmp_path / "queries.npy", tmp_path / "candidates.npy"
     np.save(queries, np.eye(3, dtype=np.float32))
@@ -154,15 +172,9 @@ def test_plain_embeddings_faults(tmp_path):
     for array, sentence in [
         (np.eye(3, 4, dtype=np.float32), f"{tmp_path}: queries and candidates must share D, got [3, 3] and [3, 4]"),
         (np.eye(4, 3), f"{tmp_path}: without qrels.tsv there must be as many queries as candidates, got 3 and 4"),
-        (
-            np.eye(3, dtype=np.int64),
-            f"{candidates}: candidates must be a float matrix [rows, D], got torch.int64 [3, 3]",
-        ),
-        (
-            np.zeros(3, dtype=np.float32),
-            f"{candidates}: candidates must be a float matrix [rows, D], got torch.float32 [3]",
-        ),
-        (np.array([["a"]]), f"{candidates}: must be a float matrix [rows, D], got <U1 [1, 1]"),
+        (np.eye(3, dtype=np.int64), f"{candidates}: must hold a float matrix [n, D], got int64 [3, 3]"),
+        (np.zeros(3, dtype=np.float32), f"{candidates}: must hold a float matrix [n, D], got float32 [3]"),
+        (np.array([["a"]]), f"{candidates}: must hold a float matrix [n, D], got <U1 [1, 1]"),
     ]:
         np.save(candidates, array)
         assert fails(tmp_path) == sentence

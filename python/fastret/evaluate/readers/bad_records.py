@@ -12,9 +12,12 @@ NO_IMAGE_FILE = "image file not found"
 UNDECODABLE_IMAGE = "image does not decode"
 MISSING_INPUT = "input that the task needs is missing"
 UNKNOWN_ID = "qrel naming an unknown id"
+CONTRADICTION = "qrel contradicting an earlier one"
 
 
 class BadRecords:
+    """Counts by reason what a reader leaves out, or stops it at the first."""
+
     def __init__(self, skip_bad: bool) -> None:
         self.skip_bad = skip_bad
         self.skipped: Counter[str] = Counter()

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from ..dataset import Collection, Dataset
@@ -22,10 +20,10 @@ from ..tasks import Task
 from .bad_records import BadRecords
 from .qrels import known_qrels, read_qrels
 from .records import DistinctIds
+from .vector_files import read_npy, read_safetensors
 
 SUFFIXES = (".npy", ".safetensors")
 BOTH = "embeddings.safetensors"
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def recognises(path: Path) -> bool:
@@ -99,43 +97,7 @@ def _load(path: Path, name: str) -> Tensor:
     file = _file(path, name) or path / BOTH
     if not file.is_file():
         raise ValueError(f"{path}: must hold {name}.npy or {name}.safetensors, got neither")
-    embeddings = _load_numpy(file) if file.suffix == ".npy" else _load_safetensors(file, name)
-    if embeddings.ndim != 2 or embeddings.dtype not in DTYPES:
-        raise ValueError(
-            f"{file}: {name} must be a float matrix [rows, D], got {embeddings.dtype} {list(embeddings.shape)}"
-        )
-    return embeddings
-
-
-def _load_numpy(file: Path) -> Tensor:
-    try:
-        # Copy on write: torch wants writable memory, the file stays as it is.
-        array = np.load(file, mmap_mode="c", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{file}: not an .npy file that can be read: {error}") from error
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
-    try:
-        return torch.from_numpy(array)
-    except TypeError as error:
-        raise ValueError(f"{file}: must be a float matrix [rows, D], got {array.dtype} {list(array.shape)}") from error
-
-
-def _load_safetensors(file: Path, name: str) -> Tensor:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{file}: not a .safetensors file that can be read: {error}") from error
-    if name in tensors:
-        embeddings = tensors[name]
-    elif file.name != BOTH and len(tensors) == 1:
-        (embeddings,) = tensors.values()
-    else:
-        raise ValueError(f"{file}: must hold a tensor called {name!r}, got {sorted(tensors)}")
-    return embeddings.float() if embeddings.dtype == torch.float64 else embeddings
+    return read_npy(file) if file.suffix == ".npy" else read_safetensors(file, name, or_the_only=file.name != BOTH)
 
 
 def _ids(file: Path, rows: int) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .bad_records import MALFORMED, UNKNOWN_ID, BadRecords
+from .bad_records import CONTRADICTION, MALFORMED, UNKNOWN_ID, BadRecords
 
 _GRADE_HEADERS = frozenset({"score", "grade", "relevance", "rel", "label"})
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
@@ -56,7 +56,7 @@ def known_qrels(
     candidate_ids: Collection[str],
     bad: BadRecords,
 ) -> dict[str, dict[str, int]]:
-    """Judgements as a mapping, those that name an unknown id reported."""
+    """Judgements as a mapping, those reported that name an unknown id or contradict an earlier one."""
     qrels: dict[str, dict[str, int]] = {}
     for place, query_id, candidate_id, grade in judgements:
         if query_id not in query_ids:
@@ -66,6 +66,10 @@ def known_qrels(
                 UNKNOWN_ID,
                 f"{place}: the qrel names the candidate {candidate_id!r}, which is not among the candidates",
             )
-        else:
-            qrels.setdefault(query_id, {})[candidate_id] = grade
+        elif (before := qrels.setdefault(query_id, {}).setdefault(candidate_id, grade)) != grade:
+            bad.found(
+                CONTRADICTION,
+                f"{place}: the qrel of query {query_id!r} and candidate {candidate_id!r} has the grade {grade}, "
+                f"an earlier one {before}",
+            )
     return qrels
