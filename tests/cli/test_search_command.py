@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,7 +149,7 @@ def test_words_are_searched_in_a_store_and_names_come_out(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_store(tmp_path / "store", LetterEncoder(), ["first", "second"], texts=["ab", "cd"], progress=False)
-    monkeypatch.setattr(fastret.embed, "load_encoder", lambda name: LetterEncoder())
+    monkeypatch.setattr(fastret.embed, "load_encoder", lambda name, **_: LetterEncoder())
     result = run("--keys", tmp_path / "store", "--text", "b", "--text", "cde", "--model", "letters", "-k", 1)
     assert rows_of(result.stdout) == [["b", "1", "first", "0.707107"], ["cde", "1", "second", "1.000000"]]
     out = tmp_path / "found.npz"
@@ -158,6 +157,77 @@ def test_words_are_searched_in_a_store_and_names_come_out(
     with np.load(out) as found:
         assert found["key_names"].tolist() == ["first", "second"]
         assert found["query_names"].tolist() == ["b"]
+
+
+def test_a_store_that_was_altered_is_not_searched(tmp_path: Path, run: Run, queries: Path) -> None:
+    write_store(tmp_path / "store", LetterEncoder(), ["first", "second"], texts=["ab", "cd"], progress=False)
+    shard = tmp_path / "store" / "embeddings-00000.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    result = run("--keys", tmp_path / "store", "--queries", queries)
+    assert isinstance(result.exception, ValueError)
+    assert str(result.exception).startswith(f"open_store: the shard {shard} was altered")
+
+
+class ModelOfAStore(LetterEncoder):
+    def __init__(self, family: str = "letters", pooling: str = "last") -> None:
+        self.family, self.pooling = family, pooling
+
+    def describe(self) -> dict[str, str]:
+        facts = {"model": "a/b", "family": self.family, "revision": "abc", "prompt": "summary", "dtype": "float32"}
+        return facts | {"pooling": self.pooling}
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, object]]]:
+    """What load_encoder was asked for; the model "other" is of another family."""
+    calls: list[tuple[str, dict[str, object]]] = []
+
+    def load_encoder(name: str, **options: object) -> ModelOfAStore:
+        calls.append((name, options))
+        return ModelOfAStore(family=name if name == "other" else "letters")
+
+    monkeypatch.setattr(fastret.embed, "load_encoder", load_encoder)
+    return calls
+
+
+def test_words_are_embedded_as_the_store_was_made(
+    tmp_path: Path, run: Run, loaded: list[tuple[str, dict[str, object]]]
+) -> None:
+    for store, pooling in (("last", "last"), ("dual", "model")):
+        write_store(tmp_path / store, ModelOfAStore(pooling=pooling), ["x"], texts=["ab"], progress=False)
+    assert run("--keys", tmp_path / "last", "--text", "a").exit_code == 0
+    as_made = {"pooling": "last", "prompt": "summary", "dtype": "float32", "revision": "abc"}
+    assert loaded.pop() == ("a/b", as_made)
+    run("--keys", tmp_path / "dual", "--text", "a")  # a dual encoder takes no pooling
+    assert loaded.pop() == ("a/b", {name: value for name, value in as_made.items() if name != "pooling"})
+    run("--keys", tmp_path / "last", "--text", "a", "--model", "folder", "--prompt", "query: {}", "--device", "cpu")
+    expected = {"pooling": "last", "prompt": "query: {}", "dtype": "float32", "device": "cpu"}
+    assert loaded.pop() == ("folder", expected)
+
+
+def test_words_of_another_model_are_refused(
+    tmp_path: Path, run: Run, loaded: list[tuple[str, dict[str, object]]]
+) -> None:
+    write_store(tmp_path / "store", ModelOfAStore(), ["x"], texts=["ab"], progress=False)
+    result = run("--keys", tmp_path / "store", "--text", "a", "--model", "other")
+    assert isinstance(result.exception, ValueError)
+    assert str(result.exception) == (
+        "--text must be embedded by the model that made the store, a/b of family 'letters', "
+        "got letters of family 'other'"
+    )
+
+
+def test_words_for_plain_keys_take_the_options_of_a_model(
+    tmp_path: Path, run: Run, keys: torch.Tensor, loaded: list[tuple[str, dict[str, object]]]
+) -> None:
+    write_npy(tmp_path / "keys", keys)
+    options = {"pooling": "mean", "prompt": "query: {}", "dtype": "bfloat16", "device": "cpu"}
+    arguments = [argument for name, value in options.items() for argument in (f"--{name}", value)]
+    result = run("--keys", tmp_path / "keys", "--text", "a", "--model", "m", "--k", 3, *arguments)
+    assert len(rows_of(result.stdout)) == 3
+    assert loaded == [("m", options)]
 
 
 def test_a_trec_run_ranks_larger_scores_first(tmp_path: Path, run: Run, keys: torch.Tensor, queries: Path) -> None:
@@ -208,6 +278,7 @@ def test_help_ends_with_examples(run: Run) -> None:
         ["--keys", "keys.npy", "--text", "words"],
         ["--keys", "keys.npy", "--queries", "q.npy", "--text", "words", "--model", "minilm"],
         ["--keys", "keys.npy", "--queries", "q.npy", "--model", "minilm"],
+        ["--keys", "keys.npy", "--queries", "q.npy", "--prompt", "summary"],
         ["--keys", "keys.npy", "--queries", "q.npy", "-k", "0"],
         ["--keys", "keys.npy", "--queries", "q.npy", "--metric", "dot"],
         ["--keys", "keys.npy", "--queries", "q.npy", "--out", "found.csv"],
@@ -223,34 +294,36 @@ def test_bad_usage_exits_with_2_before_any_file_is_read(run: Run, arguments: lis
 def test_what_cannot_be_searched_is_named(tmp_path: Path, run: Run, queries: Path) -> None:
     def sentence(name: str, *more: object) -> str:
         result = run("--keys", tmp_path / name, "--queries", queries, *more)
-        assert isinstance(result.exception, (ValueError, OSError))
+        assert isinstance(result.exception, (ValueError, OSError, RuntimeError))
         return str(result.exception).replace(str(tmp_path) + "/", "")
 
     assert "No such file or directory: 'missing'" in sentence("missing")
 
     (tmp_path / "words").write_text("these are no vectors")
-    assert sentence("words").startswith("words is no .npy, no index file and no whole .safetensors: ")
+    assert sentence("words") == ("words: must be .npy, .safetensors, a store, or an index file of fastret or FAISS")
+
+    (tmp_path / "hnsw.faiss").write_bytes(b"IHNf" + bytes(40))
+    assert sentence("hnsw.faiss") == (
+        "read_index: hnsw.faiss begins with b'IHNf' and is no flat index (IxFI, IxF2); real faiss reads its other kinds"
+    )
 
     (tmp_path / "empty").mkdir()
     assert "empty is not an embedding store" in sentence("empty")
 
     np.save(tmp_path / "integers.npy", np.ones((3, 4), dtype=np.int64))
-    assert sentence("integers.npy") == "integers.npy must hold [n, D] floating point, got int64 [3, 4]"
+    assert sentence("integers.npy") == "integers.npy: must hold a float matrix [n, D], got int64 [3, 4]"
 
     (tmp_path / "cut.npy").write_bytes(queries.read_bytes()[:-4])
-    assert sentence("cut.npy").startswith("cut.npy is truncated, altered or no array of numbers: ")
+    assert sentence("cut.npy").startswith("cut.npy: not an .npy file that can be read: ")
 
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
-    assert sentence("objects.npy").startswith("objects.npy is truncated, altered or no array of numbers: ")
+    assert sentence("objects.npy").startswith("objects.npy: not an .npy file that can be read: ")
 
     save_file({"a": torch.ones(1, 4), "b": torch.ones(1, 4)}, tmp_path / "two.safetensors")
-    assert re.fullmatch(
-        r"two.safetensors must hold one tensor or one called 'embeddings', got \['a', 'b'\]",
-        sentence("two.safetensors"),
-    )
+    assert sentence("two.safetensors") == "two.safetensors: must hold a tensor called 'embeddings', got ['a', 'b']"
 
     save_file({"a": torch.ones(4)}, tmp_path / "flat.safetensors")
-    assert sentence("flat.safetensors") == "flat.safetensors must hold [n, D] floating point, got torch.float32 [4]"
+    assert sentence("flat.safetensors") == "flat.safetensors: must hold a float matrix [n, D], got float32 [4]"
 
     np.save(tmp_path / "wide.npy", np.ones((3, 5), dtype=np.float32))
     assert sentence("wide.npy") == "search: queries and keys must share D, got [3, 4] and [3, 5]"
@@ -261,7 +334,7 @@ def test_what_cannot_be_searched_is_named(tmp_path: Path, run: Run, queries: Pat
 
 def test_a_name_with_blanks_is_no_trec_name(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "keys.npy", np.eye(4, dtype=np.float32))
-    monkeypatch.setattr(fastret.embed, "load_encoder", lambda name: LetterEncoder())
+    monkeypatch.setattr(fastret.embed, "load_encoder", lambda name, **_: LetterEncoder())
     out = tmp_path / "run.trec"
     result = run("--keys", tmp_path / "keys.npy", "--text", "a b", "--model", "letters", "--out", out)
     assert str(result.exception).startswith("a TREC run has no room for blanks in names, got 'a b' and")

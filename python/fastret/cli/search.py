@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from enum import Enum
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
+
+from .metric import MetricName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,13 +23,9 @@ fastret search --keys keys.npy --queries queries.npy -k 10 --metric cosine --out
 
 fastret search --keys corpus.index --queries queries.safetensors --json
 
-fastret search --keys stores/captions --text "a red bicycle" --model minilm"""
+fastret search --keys stores/captions --text "a red bicycle"
 
-
-class MetricName(str, Enum):
-    ip = "ip"
-    cosine = "cosine"
-    l2 = "l2"
+fastret search --keys captions.npy --text "a red bicycle" --model minilm"""
 
 
 class Vectors(NamedTuple):
@@ -35,6 +33,7 @@ class Vectors(NamedTuple):
     names: list[str] | None = None  # [n], of a store or of --text
     ids: Tensor | None = None  # [n] int64, of an index file
     metric: Metric | None = None  # of an index file
+    model: Mapping[str, str] | None = None  # of a store: `Encoder.describe()` of what made it
 
 
 class Neighbours(NamedTuple):
@@ -62,20 +61,39 @@ def search_files(
     ],
     queries: Annotated[Path | None, typer.Option(help="Query vectors: .npy, .safetensors or a store.")] = None,
     text: Annotated[list[str] | None, typer.Option(help="A query in words; may be repeated.")] = None,
-    model: Annotated[str | None, typer.Option(help="The encoder of --text: a name or a folder.")] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Neighbours per query.")] = 10,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The encoder of --text: a name or a folder. Default: the one that made the store."),
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="Of --text: last, mean, eos or cls. Default: the store's, or the model's own.")
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="Of --text: a preset, a template with {}, or an instruction. Default: the store's."),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Of --text: float32, bfloat16, float16 or auto. Default: the store's, or auto.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Of --text: cpu, cuda ... or auto, the first accelerator.")] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Neighbours per query.")] = 10,
     metric: Annotated[
         MetricName | None, typer.Option(help="Default: cosine; for an index file, the one it was built for.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the result here: .npz, .json or .trec.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Find the nearest keys of each query, exactly."""
+    """Find the nearest keys of each query, exactly.
+
+    Words are embedded by the model that made the store, as it was used there, unless --model says otherwise.
+    """
     if out is not None and out.suffix not in _WRITERS:
         raise typer.BadParameter(f"--out must end in .npz, .json or .trec, got {out.name}")
 
-    query_vectors = read_queries(queries, text, model)
+    options = {"model": model, "pooling": pooling, "prompt": prompt, "dtype": dtype, "device": device}
+    check_queries(keys, queries, text, options)
     key_vectors = read_vectors(keys)
+    query_vectors = embed_words(text, key_vectors, options) if text else read_vectors(cast(Path, queries))
     neighbours = find_neighbours(query_vectors, key_vectors, k, metric.value if metric else None)
     if out is not None:
         _WRITERS[out.suffix](neighbours, out)
@@ -90,22 +108,51 @@ def search_files(
                 typer.echo(f"{name}\t{rank}\t{key}\t{score:.6f}")
 
 
-def read_queries(queries: Path | None, text: list[str] | None, model: str | None) -> Vectors:
-    """Query vectors from a file, or from words, which then are their names."""
-    if queries is not None and not text and model is None:
-        return read_vectors(queries)
-    if queries is None and text and model is not None:
-        from ..embed import load_encoder
+def check_queries(keys: Path, queries: Path | None, text: list[str] | None, options: Mapping[str, str | None]) -> None:
+    """Raises typer.BadParameter unless there are vectors, or words and a model to embed them."""
+    if (queries is None) == (not text):
+        raise typer.BadParameter("give either --queries or --text")
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if queries is not None and given:
+        raise typer.BadParameter(f"{given[0]} goes with --text")
+    if text and options["model"] is None and not keys.is_dir():
+        raise typer.BadParameter("--text needs --model, unless --keys is a store")
 
-        return Vectors(load_encoder(model).encode_texts(text), names=text)
-    raise typer.BadParameter("give either --queries, or --text and --model")
+
+def embed_words(text: list[str], keys: Vectors, options: Mapping[str, str | None]) -> Vectors:
+    """Words as query vectors, which they then name.
+
+    What made a store embeds its queries too: model, revision, pooling, prompt and dtype, unless the options say
+    otherwise. Raises ValueError where that is another model.
+    """
+    from ..embed import load_encoder
+
+    made_with = keys.model or {}
+    chosen: dict[str, Any] = {name: made_with[name] for name in ("pooling", "prompt", "dtype") if name in made_with}
+    if chosen.get("pooling") == "model":  # a dual encoder pools by itself, and takes no pooling
+        del chosen["pooling"]
+    if options["model"] is None and made_with.get("revision"):
+        chosen["revision"] = made_with["revision"]
+    chosen |= {name: value for name, value in options.items() if name != "model" and value is not None}
+    encoder = load_encoder(options["model"] or made_with["model"], **chosen)
+    if keys.model is not None:
+        found = encoder.describe()
+        for fact in ("family", "revision"):
+            if found.get(fact) != made_with.get(fact):
+                raise ValueError(
+                    f"--text must be embedded by the model that made the store, {made_with['model']} of {fact} "
+                    f"{made_with.get(fact)!r}, got {encoder.name} of {fact} {found.get(fact)!r}"
+                )
+    return Vectors(encoder.encode_texts(text), names=text)
 
 
 def read_vectors(path: Path) -> Vectors:
     """Vectors from a file or folder; what it is, its first bytes tell.
 
-    Raises OSError if it cannot be opened, ValueError, naming it, if it holds no [n, D] floating-point vectors.
+    Raises OSError if it cannot be opened, ValueError or RuntimeError, naming it, if it was altered or holds no [n, D]
+    floating-point vectors.
     """
+    from ..evaluate.readers.vector_files import read_npy, read_safetensors
     from ..faiss import METRIC_L2, read_index
     from ..index import FlatIndex
     from ..index.file_format import is_index_file
@@ -113,51 +160,21 @@ def read_vectors(path: Path) -> Vectors:
     if path.is_dir():
         from ..embed.store import open_store
 
-        store = open_store(path)
-        return Vectors(store.embeddings, names=list(store.ids))
+        store = open_store(path, verify=True)
+        return Vectors(store.embeddings, names=list(store.ids), model=store.manifest.model)
     with path.open("rb") as file:
-        magic = file.read(6)
-    if magic == b"\x93NUMPY":
-        return Vectors(_read_npy(path))
-    if magic[:3] == b"IxF":
+        magic = file.read(9)
+    if magic[:6] == b"\x93NUMPY":
+        return Vectors(read_npy(path))
+    if magic[:1] == b"I" and magic[:4].isalnum():  # the four letters of a FAISS index: IxFI, IHNf, IwFl ...
         flat = read_index(path)
         return Vectors(flat.vectors, metric="l2" if flat.metric_type == METRIC_L2 else "ip")
+    if magic[8:] != b"{":  # safetensors: eight bytes of length, then JSON
+        raise ValueError(f"{path}: must be .npy, .safetensors, a store, or an index file of fastret or FAISS")
     if is_index_file(path):
         index = FlatIndex.load(path)
         return Vectors(index.vectors, ids=index.ids, metric=index.metric)
-    return Vectors(_read_safetensors(path))
-
-
-def _read_npy(path: Path) -> Tensor:
-    import numpy as np
-    import torch
-
-    try:
-        # Copy on write: torch wants writable memory, and nothing is read before it is searched.
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{path} is truncated, altered or no array of numbers: {error}") from error
-    if array.ndim != 2 or array.dtype.kind != "f":
-        raise ValueError(f"{path} must hold [n, D] floating point, got {array.dtype} {list(array.shape)}")
-    half_or_single = array.dtype in (np.float16, np.float32)
-    return torch.from_numpy(array if half_or_single else array.astype(np.float32))
-
-
-def _read_safetensors(path: Path) -> Tensor:
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            names = list(file.keys())
-            if "embeddings" not in names and len(names) != 1:
-                raise ValueError(f"{path} must hold one tensor or one called 'embeddings', got {names}")
-            vectors: Tensor = file.get_tensor("embeddings" if "embeddings" in names else names[0])
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no .npy, no index file and no whole .safetensors: {error}") from error
-    if vectors.dim() != 2 or not vectors.is_floating_point():
-        raise ValueError(f"{path} must hold [n, D] floating point, got {vectors.dtype} {list(vectors.shape)}")
-    return vectors.to(torch.float32) if vectors.dtype == torch.float64 else vectors
+    return Vectors(read_safetensors(path, "embeddings"))
 
 
 def find_neighbours(queries: Vectors, keys: Vectors, k: int, metric: Metric | None) -> Neighbours:
