@@ -92,7 +92,7 @@ def bad_folder(tmp_path, write_jsonl, square):
         "{broken",
         [1],
         {"text": "no file name"},
-        {"file_name": "red.png", "text": "again"},
+        {"file_name": "red.png", "text": "red"},
         {"file_name": "gone.png", "text": "gone"},
         {"file_name": "blue.png", "text": "  "},
         {"file_name": "grey.jpg"},
@@ -133,6 +133,36 @@ def test_a_bad_record_is_named_by_file_line_and_id(bad_folder, write_jsonl, line
     folder, metadata, lines = bad_folder
     write_jsonl(metadata, [lines[0], lines[line - 1]])
     assert fails(folder).startswith(sentence.format(metadata=metadata, folder=folder))
+
+
+def test_records_of_one_image_are_joined(tmp_path, write_jsonl, square):
+    data = square(tmp_path / "red.png", "red").read_bytes()
+    other = square(tmp_path / "blue.png", "blue").read_bytes()
+    metadata = write_jsonl(
+        tmp_path / "metadata.jsonl",
+        [
+            {"file_name": "red.png", "text": "red"},
+            {"file_name": "blue.png", "text": "blue"},
+            {"file_name": "red.png", "text": "so red"},
+        ],
+    )
+    table = tmp_path / "parquet" / "test.parquet"
+    table.parent.mkdir()
+    images = [{"bytes": content, "path": name} for content, name in ((data, "red.png"), (other, "blue.png"))]
+    rows = [
+        {"image": images[0], "caption": "red", "label": 1},
+        {"image": images[1], "caption": "blue", "label": 0},
+        {"image": images[0], "caption": "so red", "label": 1},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), table)
+    for path in (metadata, table):
+        dataset = read_dataset(path, "i2t")
+        assert dataset.queries.ids == ["red.png", "blue.png"]
+        assert dataset.qrels["red.png"] == {"red.png#0": 1, "red.png#1": 1}
+        assert dataset.candidates.texts == ["red", "so red", "blue"]
+    for change in ({"image": {"bytes": other, "path": "red.png"}}, {"label": 2}):  # another image, another label
+        pq.write_table(pa.Table.from_pylist([rows[0], rows[1], {**rows[2], **change}]), table)
+        assert fails(table) == f"{table} row 3, id 'red.png': the id was used before, at {table} row 1"
 
 
 def test_an_image_that_is_no_image_is_named(bad_folder, write_jsonl):
@@ -196,12 +226,14 @@ def test_karpathy_faults(karpathy):
         {"filename": "gone.png", "split": "test", "sentences": [{"raw": "gone"}]},
         {"split": "test"},
         {"filename": "green.png", "split": "test", "sentences": []},
+        {"filename": "green.png", "split": "test", "sentences": 5},
         images[0],
     ]
     sentences = [
         f"{file} images[1], id 'gone.png': there is no such image file in {file.parent} or {file.parent}/images",
         f"{file} images[1]: filename must be a path, got None",
         f"{file} images[1], id 'green.png': must have sentences",
+        f"{file} images[1], id 'green.png': sentences must be a list, got int",
         f"{file} images[1], id 'red.png': the id was used before, at {file} images[0]",
     ]
     for entry, sentence in zip(bad, sentences, strict=True):
@@ -209,7 +241,7 @@ def test_karpathy_faults(karpathy):
         assert fails(file) == sentence
     file.write_text(json.dumps({"images": [images[0], *bad]}))
     skipped = read_dataset(file, "t2i", skip_bad=True).skipped
-    assert skipped == {"image file not found": 1, "malformed record": 2, "duplicate id": 1}
+    assert skipped == {"image file not found": 1, "malformed record": 3, "duplicate id": 1}
     file.write_text("[]")
     assert fails(file).startswith(f"{file}: must be a JSON object with `images`, got none: TypeError")
     file.write_text('{"images": [1]}')
@@ -236,7 +268,7 @@ def test_parquet_faults(tmp_path, square):
         {"id": "a", "image": data, "text": "red"},
         {"id": "b", "image": data[:40], "text": "cut"},
         {"id": "c", "image": None, "text": "none"},
-        {"id": "a", "image": data, "text": "again"},
+        {"id": "a", "image": data, "text": "red"},
         {"id": "d", "image": data, "text": ""},
         {"id": "e", "image": data, "text": None},
     ]

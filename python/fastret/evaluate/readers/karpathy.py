@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .bad_records import MALFORMED, NO_IMAGE_FILE, BadRecords
 from .pairs import CaptionedImage, ImageCaptions, captions_of
-from .records import DistinctIds
 from .splits import choose_split
 
 
@@ -37,28 +37,32 @@ def read(path: Path, split: str | None, bad: BadRecords) -> ImageCaptions:
     splits: defaultdict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
     for number, entry in enumerate(images):
         splits[str(entry.get("split", ""))].append((number, entry))
-    distinct = DistinctIds(bad)
-    items = []
-    for number, entry in choose_split(path, splits, split):
+    return ImageCaptions(path, _items(path, choose_split(path, splits, split), bad), bad)
+
+
+def _items(path: Path, entries: list[tuple[int, dict[str, Any]]], bad: BadRecords) -> Iterator[CaptionedImage]:
+    for number, entry in entries:
         place = f"{path} images[{number}]"
         file_name = entry.get("filename")
         if not isinstance(file_name, str) or not file_name:
             bad.found(MALFORMED, f"{place}: filename must be a path, got {file_name!r}")
-            continue
-        if not distinct.accepts(file_name, place):
             continue
         image = _find(path.parent, str(entry.get("filepath") or ""), file_name)
         if image is None:
             below = f"{path.parent} or {path.parent / 'images'}"
             bad.found(NO_IMAGE_FILE, f"{place}, id {file_name!r}: there is no such image file in {below}")
             continue
-        sentences = [s.get("raw") if isinstance(s, dict) else s for s in entry.get("sentences") or []]
-        captions = captions_of(place, file_name, {"captions": sentences}, bad)
+        sentences = entry.get("sentences") or []
+        if not isinstance(sentences, list):
+            what = type(sentences).__name__
+            bad.found(MALFORMED, f"{place}, id {file_name!r}: sentences must be a list, got {what}")
+            continue
+        raw = [sentence.get("raw") if isinstance(sentence, dict) else sentence for sentence in sentences]
+        captions = captions_of(place, file_name, {"captions": raw}, bad)
         if captions:
-            items.append(CaptionedImage(place, file_name, image, captions))
+            yield CaptionedImage(place, file_name, image, captions)
         elif not sentences:
             bad.found(MALFORMED, f"{place}, id {file_name!r}: must have sentences")
-    return ImageCaptions(path, items, bad)
 
 
 def _find(folder: Path, file_path: str, file_name: str) -> Path | None:

@@ -15,13 +15,14 @@ Caption j of image `cat.jpg` has the id `cat.jpg#j`, as in Flickr30k.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..dataset import Collection, Dataset, ImageSource
 from ..tasks import Task
-from .bad_records import EMPTY_TEXT, MALFORMED, UNDECODABLE_IMAGE, BadRecords
+from .bad_records import DUPLICATE_ID, EMPTY_TEXT, MALFORMED, UNDECODABLE_IMAGE, BadRecords
 from .images import decoding_faults
 from .records import Record
 
@@ -32,6 +33,8 @@ CAPTION_FIELDS = ("caption", "captions", "text", "texts")
 
 @dataclass(frozen=True)
 class CaptionedImage:
+    """An image with its captions and its label; `place` is the file and line that an error names."""
+
     place: str
     id: str
     image: ImageSource
@@ -42,8 +45,9 @@ class CaptionedImage:
 class ImageCaptions:
     """A source of data sets: images that decode, each with at least one caption or a label."""
 
-    def __init__(self, path: Path, items: list[CaptionedImage], bad: BadRecords) -> None:
-        """Leaves out images that do not decode. Raises ValueError where nothing is left."""
+    def __init__(self, path: Path, records: Iterable[CaptionedImage], bad: BadRecords) -> None:
+        """Joins the records of an image, leaves out images that do not decode. Raises ValueError where none is left."""
+        items = _joined(records, bad)
         decoded = []
         for item, fault in zip(items, decoding_faults([item.image for item in items]), strict=True):
             if fault is None:
@@ -132,6 +136,24 @@ def captioned(record: Record, id_: str, image: ImageSource, bad: BadRecords) -> 
         names = ", ".join(CAPTION_FIELDS)
         bad.found(MALFORMED, f"{record.place}, id {id_!r}: must have one of {names} or a label")
     return []
+
+
+def _joined(records: Iterable[CaptionedImage], bad: BadRecords) -> list[CaptionedImage]:
+    """An item per image, where some files have a record per caption.
+
+    Reported is a record that repeats an id with another image or label, or without another caption.
+    """
+    items: dict[str, CaptionedImage] = {}
+    for record in records:
+        item = items.setdefault(record.id, record)
+        if item is record:
+            continue
+        captions = [caption for caption in record.captions if caption not in item.captions]
+        if captions and (record.image, record.label) == (item.image, item.label):
+            items[record.id] = replace(item, captions=[*item.captions, *captions])
+        else:
+            bad.found(DUPLICATE_ID, f"{record.place}, id {record.id!r}: the id was used before, at {item.place}")
+    return list(items.values())
 
 
 def _caption_ids(item: CaptionedImage) -> list[str]:
