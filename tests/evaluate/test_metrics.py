@@ -146,9 +146,9 @@ def test_a_candidate_that_is_never_retrieved_counts_for_nothing():
 
 def test_cut_offs_are_sorted_and_below_one_refused():
     assert check_ks([10, 1, 10]) == (1, 10)
-    with pytest.raises(ValueError, match=r"^evaluate: the cut-offs k must be at least 1, got \[0, 5\]$"):
+    with pytest.raises(ValueError, match=r"^evaluate: the cut-offs k must be integers of at least 1, got \[0, 5\]$"):
         check_ks([0, 5])
-    with pytest.raises(ValueError, match=r"must be at least 1, got \[\]$"):
+    with pytest.raises(ValueError, match=r"must be integers of at least 1, got \[\]$"):
         check_ks([])
 
 

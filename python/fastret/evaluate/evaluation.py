@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fastret.ops import search
-from fastret.ops.arrays import Metric
+from fastret.ops.arrays import Array, Metric, to_tensor
 
 from .dataset import Dataset, judgements
 from .metrics import check_ks, measure_queries, metric_names, per_query_values
@@ -66,8 +66,8 @@ class Evaluation:
 
 
 def evaluate_embeddings(
-    query_embeddings: Tensor,  # [Q, D]
-    candidate_embeddings: Tensor,  # [N, D]
+    query_embeddings: Array,  # [Q, D]
+    candidate_embeddings: Array,  # [N, D]
     dataset: Dataset,
     *,
     model: str,
@@ -80,18 +80,21 @@ def evaluate_embeddings(
     """Rank every candidate for every query and measure where the relevant ones are.
 
     Queries without a relevant candidate are left out and counted in `dataset["queries_without_relevant"]`.
-    Embeddings are float32, bfloat16 or float16 and stay on their device; one that makes a score NaN is never
-    retrieved. `seed` is that of the bootstrap. `model_description` and `timings` are passed on to the results.
+    Embeddings are torch tensors, numpy or CuPy arrays of float32, bfloat16 or float16 and stay on their device. One
+    that makes a score NaN is never retrieved; those with NaN or infinity in them are counted in
+    `dataset["queries_not_finite"]` and `dataset["candidates_not_finite"]`. `seed` is that of the bootstrap.
+    `model_description` and `timings` are passed on to the results.
 
     Raises ValueError where the shapes do not fit the data set, the metric or a cut-off is none, or no query
-    has a relevant candidate.
+    has a relevant candidate; TypeError for embeddings of another kind or dtype.
     """
     ks = check_ks(ks)
     check_metric(metric)
-    _check_shapes(query_embeddings, candidate_embeddings, dataset)
+    all_queries = to_tensor("evaluate_embeddings", "query_embeddings", query_embeddings).detach()
+    candidates = to_tensor("evaluate_embeddings", "candidate_embeddings", candidate_embeddings).detach()
+    _check_shapes(all_queries, candidates, dataset)
     judged = judgements(dataset)
-    candidates = candidate_embeddings.detach()
-    queries = query_embeddings.detach()[torch.from_numpy(judged.query_rows).to(query_embeddings.device)]
+    queries = all_queries[torch.from_numpy(judged.query_rows).to(all_queries.device)]
 
     start = time.perf_counter()
     run = _search(queries, candidates, judged.excluded, metric, max(*ks, RUN_DEPTH), dataset.candidates.ids)
@@ -118,7 +121,11 @@ def evaluate_embeddings(
         per_query=per_query,
         run=run,
         tie_dependent_share=float(np.mean(ranks.tied > 0)),
-        dataset=_facts(dataset, len(judged.query_rows), sum(map(len, judged.relevant))),
+        dataset={
+            **_facts(dataset, len(judged.query_rows), sum(map(len, judged.relevant))),
+            "queries_not_finite": _rows_not_finite(all_queries),
+            "candidates_not_finite": _rows_not_finite(candidates),
+        },
         seed=seed,
         timings={
             **(timings or {}),
@@ -148,6 +155,12 @@ def _check_shapes(query_embeddings: Tensor, candidate_embeddings: Tensor, datase
             f"evaluate_embeddings: {dataset.name} has {expected[0]} queries and {expected[1]} candidates, "
             f"got embeddings {shapes[0]} and {shapes[1]}"
         )
+
+
+def _rows_not_finite(embeddings: Tensor) -> int:
+    """Rows with a NaN or an infinity, counted in pieces: a mask of all the embeddings would be large."""
+    pieces = (embeddings[start : start + (1 << 16)] for start in range(0, len(embeddings), 1 << 16))
+    return sum(len(rows) - int(torch.count_nonzero(rows.isfinite().all(dim=1))) for rows in pieces)
 
 
 def _search(

@@ -33,10 +33,14 @@ _SUMMARIES: dict[str, tuple[str, Callable[..., np.ndarray]]] = {
 
 
 def check_ks(ks: Sequence[int]) -> tuple[int, ...]:
-    """The cut-offs in ascending order, each once. Raises ValueError for none or one below 1."""
-    if not ks or min(ks) < 1:
-        raise ValueError(f"evaluate: the cut-offs k must be at least 1, got {list(ks)}")
-    return tuple(sorted(set(ks)))
+    """The cut-offs in ascending order, each once. Raises ValueError unless they are integers of at least 1."""
+    if not isinstance(ks, Sequence) or not ks or not all(_is_cut_off(k) for k in ks):
+        raise ValueError(f"evaluate: the cut-offs k must be integers of at least 1, got {ks!r}")
+    return tuple(sorted({int(k) for k in ks}))
+
+
+def _is_cut_off(k: object) -> bool:
+    return isinstance(k, (int, np.integer)) and not isinstance(k, bool) and int(k) >= 1
 
 
 def metric_names(ks: Sequence[int]) -> list[str]:

@@ -10,7 +10,8 @@ results.json, schema version 1:
         model, task, metric ("cosine", "ip" or "l2"), ks, seed (of the bootstrap)
         model_description    what the embeddings depend on: model, revision, pooling, prompt, dtype ...
         dataset              name, queries, candidates, queries_evaluated, queries_without_relevant,
-                             relevant_pairs, exclude_self, skipped {reason: records left out}
+                             relevant_pairs, exclude_self, skipped {reason: records left out},
+                             queries_not_finite, candidates_not_finite (embeddings with NaN or infinity)
         metrics              {name: {value, low, high}}: low and high bound the 95 % bootstrap interval, null
                              where there is none; a rank is null where a relevant candidate's score is NaN
         tie_dependent_share  share of the queries whose first relevant rank depends on how ties are broken
