@@ -20,6 +20,7 @@ def results_table(evaluations: Sequence[Evaluation]) -> Table:
     """
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     ks = sorted({k for evaluation in evaluations for k in evaluation.ks})
     several = any((evaluation.per_query["relevant_candidates"] > 1).any() for evaluation in evaluations)
@@ -31,7 +32,7 @@ def results_table(evaluations: Sequence[Evaluation]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for evaluation in evaluations:
         cells = [_percent(evaluation, name) for name in names]
-        table.add_row(evaluation.task, evaluation.model, *cells, f"{evaluation.metrics['median_rank']:g}")
+        table.add_row(evaluation.task, Text(evaluation.model), *cells, f"{evaluation.metrics['median_rank']:g}")
     return table
 
 
@@ -39,6 +40,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
     """Differences between models in percentage points, with intervals and adjusted p-values."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -55,7 +57,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
         table.add_row(
             c.task,
             c.measure,
-            f"{c.model_a} - {c.model_b}",
+            Text(f"{c.model_a} - {c.model_b}"),  # a name may hold what rich takes for markup
             f"{100 * c.difference:+.1f}",
             interval,
             f"{c.p_value_holm:.2g}",
