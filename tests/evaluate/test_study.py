@@ -61,6 +61,7 @@ def test_a_study_of_two_models_and_two_tasks(colour_folder, colour_encoder, tmp_
     assert entry["dataset"] == {
         "name": "squares", "queries": 12, "candidates": 6, "queries_evaluated": 12, "queries_without_relevant": 0,
         "relevant_pairs": 12, "exclude_self": False, "skipped": {},
+        "queries_not_finite": 0, "candidates_not_finite": 0,
     }  # fmt: skip
     assert entry["model_description"] == {"model": "org/off by one", "shift": "1"}
     assert set(entry["timings"]) == {"embed_s", "search_s", "rank_s", "statistics_s"}
@@ -140,6 +141,31 @@ def test_nan_embeddings_are_never_retrieved_and_results_stay_json(tmp_path):
     write_results(tmp_path, [evaluation])
     metrics = json.loads((tmp_path / "results.json").read_text())["evaluations"][0]["metrics"]
     assert metrics["mean_rank"] == {"value": None, "low": None, "high": None}
+
+
+def test_embeddings_that_are_not_finite_are_counted_and_remarked_on(tmp_path):
+    queries, candidates = np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)
+    queries[0, 1], candidates[1, 2], candidates[2, 3] = np.inf, np.nan, -np.inf
+    np.save(tmp_path / "queries.npy", queries)
+    np.save(tmp_path / "candidates.npy", candidates)
+    study = run_study(tmp_path)
+    facts = study.evaluations[0].dataset
+    assert (facts["queries_not_finite"], facts["candidates_not_finite"]) == (1, 2)
+    name = f"{tmp_path.name}, embeddings, {tmp_path.name}"
+    assert f"{name}: NaN or infinity in the embeddings of 1 query and 2 candidates" in study.remarks()
+
+
+def test_numpy_embeddings_are_evaluated_and_other_kinds_and_dtypes_named():
+    dataset = plain_dataset(3, 3, {str(i): {str(i): 1} for i in range(3)})
+    embeddings = np.eye(3, dtype=np.float32)
+    assert evaluate_embeddings(embeddings, embeddings, dataset, model="m").metrics["recall@1"] == 1
+    for queries, candidates, sentence in (
+        (embeddings, embeddings.astype(np.float64), "candidate_embeddings must be float32, .* got float64"),
+        (embeddings.astype(np.int64), embeddings, "query_embeddings must be float32, .* got int64"),
+        (embeddings.tolist(), embeddings, "query_embeddings must be a torch tensor, .* got list"),
+    ):
+        with pytest.raises(TypeError, match=f"^evaluate_embeddings: {sentence}$"):
+            evaluate_embeddings(queries, candidates, dataset, model="m")
 
 
 def test_equal_model_names_get_files_of_their_own(tmp_path):
@@ -261,7 +287,10 @@ def test_a_study_that_cannot_be(colour_folder, colour_encoder, tmp_path):
         with pytest.raises(ValueError, match=sentence):
             run_study(colour_folder, models, tasks)
     for wrong, sentence in (
-        ({"ks": [0]}, r"^evaluate: the cut-offs k must be at least 1, got \[0\]$"),
+        ({"ks": [0]}, r"^evaluate: the cut-offs k must be integers of at least 1, got \[0\]$"),
+        ({"ks": [1.5]}, r"^evaluate: the cut-offs k must be integers of at least 1, got \[1.5\]$"),
+        ({"ks": "a"}, r"^evaluate: the cut-offs k must be integers of at least 1, got 'a'$"),
+        ({"ks": 5}, r"^evaluate: the cut-offs k must be integers of at least 1, got 5$"),
         ({"metric": "dot"}, r"^evaluate: metric must be one of ip, cosine, l2, got 'dot'$"),
     ):
         encoder = colour_encoder()
@@ -282,7 +311,7 @@ def test_plain_embeddings_need_neither_model_nor_task(tmp_path):
     (evaluation,) = study.evaluations
     assert (evaluation.model, evaluation.task, study.comparisons) == (tmp_path.name, "embeddings", [])
     assert evaluation.metrics["recall@1"] == 0.5
-    assert study.remarks()[1].endswith("embeddings: 1 queries without relevant candidates left out")
+    assert study.remarks()[1].endswith("embeddings: 1 query without relevant candidates left out")
     assert run_study(tmp_path, tasks=["t2i"]).evaluations[0].task == "t2i"
 
 
@@ -295,6 +324,17 @@ def test_exclude_self_can_be_chosen(colour_folder, colour_encoder):
     assert (
         first_ranks(exclude_self=False) == [2.0, 1.0] * 6
     )  # the query ties with its sibling; the smaller row is first
+
+
+def test_a_name_that_looks_like_markup_is_a_name(colour_folder, colour_encoder):
+    names = ("models/z[/y]", "[red]a[/red]")
+    study = run_study(colour_folder, [colour_encoder(name) for name in names], ["t2i"], progress=False)
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(results_table(study.evaluations))
+    console.print(comparisons_table(study.comparisons))
+    text = console.export_text()
+    table = text.partition("difference")[0]
+    assert names[0] in table and names[1] in table and f"{names[0]} - {names[1]}" in text
 
 
 def test_tables_name_every_model_and_metric(colour_folder, colour_encoder):

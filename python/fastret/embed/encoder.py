@@ -33,15 +33,29 @@ class Encoder(Protocol):
     inputs: frozenset[str]
     """Which of "text", "image" and "pair" the encoder takes."""
 
-    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 32, progress: Progress = None) -> Tensor: ...
+    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
+        """Embeddings [N, dim] of N texts; a text beyond the model's length is cut at its end.
 
-    def encode_images(
-        self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None
-    ) -> Tensor: ...
+        Raises ValueError for an empty text and TypeError for what is no string, each with its position.
+        """
+        ...
+
+    def encode_images(self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
+        """Embeddings [N, dim] of N images: PIL images, paths or the bytes of files, decoded batch by batch.
+
+        Raises ValueError or FileNotFoundError, naming the image, where it does not decode, is missing, or has a shape
+        that the model does not take; TypeError, with its position, for what is no image.
+        """
+        ...
 
     def encode_pairs(
         self, images: Sequence[ImageInput], texts: Sequence[str], *, batch_size: int = 32, progress: Progress = None
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """Embeddings [N, dim] of N images with a text each: one vector for both.
+
+        Raises as `encode_texts` and `encode_images` do, and ValueError unless there are as many of either.
+        """
+        ...
 
     def describe(self) -> dict[str, str]:
         """What the embeddings depend on: model, family, revision, pooling, prompt, dtype."""
@@ -73,11 +87,8 @@ def load_encoder(
     """
     prompts = resolve_prompt(prompt)
     source = find_source(name_or_path, revision)
-    if source.gguf_file:
-        config, kind = _read_config(source), "text"
-    else:
-        config = _read_config(source)
-        kind = _kind(config, source)
+    config = _read_config(source)
+    kind = _kind(config, source)
     if kind == "dual":
         from .dual import DualEncoder
 
@@ -90,6 +101,20 @@ def load_encoder(
     from .text import TextEncoder
 
     return TextEncoder(source, config, pooling=pooling, prompt=prompts, dtype=dtype, device=device)
+
+
+INPUTS = {
+    "dual": frozenset({"text", "image", "pair"}),
+    "multimodal": frozenset({"text", "image", "pair"}),
+    "text": frozenset({"text"}),
+}
+"""What the encoders of a `model_kind` take."""
+
+
+def model_kind(name_or_path: str | Path, *, revision: str | None = None) -> str:
+    """ "dual", "multimodal" or "text", by the configuration: no weights are read. Raises as `load_encoder` does."""
+    source = find_source(name_or_path, revision)
+    return _kind(_read_config(source), source)
 
 
 def _read_config(source: Source) -> Any:
@@ -105,6 +130,8 @@ def _kind(config: Any, source: Source) -> str:
     """Which class embeds this configuration."""
     from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, MODEL_MAPPING
 
+    if source.gguf_file:
+        return "text"
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return "multimodal"
     model_class = MODEL_MAPPING.get(type(config), None)

@@ -56,7 +56,7 @@ class CollectionEmbedder:
         """Embeddings of a store of this model and collection, which an earlier run finished, began or did not."""
         from fastret.embed.store import write_store
 
-        check_inputs(self.encoder, collection)
+        check_inputs(self.encoder.name, self.encoder.inputs, collection)
         model = json.dumps([self.encoder.name, self.encoder.describe()], sort_keys=True)
         name = hashlib.sha256(f"{model} {key}".encode()).hexdigest()[:24]
         return write_store(

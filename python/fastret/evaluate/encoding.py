@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 _NOUNS = {"text": "texts", "image": "images", "pair": "images with texts"}
 
 
-def check_inputs(encoder: Encoder, collection: Collection) -> None:
-    """Raises ValueError where an item is of a kind that the encoder does not take, or has no content."""
+def check_inputs(name: str, inputs: frozenset[str], collection: Collection) -> None:
+    """Raises ValueError where an item is of a kind that the model of that name does not take, or has no content."""
     for id_, kind in zip(collection.ids, collection.kinds(), strict=True):
         if not kind:
             raise ValueError(f"embed_collection: items must have a text or an image, got none for {id_!r}")
-        if kind not in encoder.inputs:
-            takes = " and ".join(noun for name, noun in _NOUNS.items() if name in encoder.inputs) or "nothing"
+        if kind not in inputs:
+            takes = " and ".join(noun for one, noun in _NOUNS.items() if one in inputs) or "nothing"
             raise ValueError(
                 f"embed_collection: the task needs a model that takes {_NOUNS[kind]} (item {id_!r}), "
-                f"got {encoder.name}, which takes {takes}"
+                f"got {name}, which takes {takes}"
             )
 
 
@@ -43,7 +43,7 @@ def embed_collection(
     `progress`: None shows a bar where stderr is a terminal, True always, False never.
     Raises ValueError as `check_inputs` does, before any work.
     """
-    check_inputs(encoder, collection)
+    check_inputs(encoder.name, encoder.inputs, collection)
     kinds = np.array(collection.kinds())
     embeddings = torch.empty(len(collection), encoder.dim, dtype=torch.float32)
     disable = None if progress is None else not progress

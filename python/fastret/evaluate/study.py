@@ -16,6 +16,7 @@ from .dataset import Dataset
 from .encoding import check_inputs
 from .evaluation import DEFAULT_KS, Evaluation, check_metric, evaluate_embeddings
 from .metrics import check_ks
+from .models import Model, find_models
 from .readers import read_source
 from .readers.embeddings import PlainEmbeddings
 from .tasks import parse_task
@@ -26,26 +27,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Study:
+    """What `run_study` found: evaluations by task and then model, and a comparison per pair of models, task, measure.
+
+    `notes` are on options that did not apply to a model.
+    """
+
     evaluations: list[Evaluation]
     comparisons: list[Comparison]
+    notes: Sequence[str] = ()
 
     def remarks(self) -> list[str]:
-        """What a reader of the table should know of each task: sizes, what was left out, ties."""
-        remarks: dict[str, None] = {}  # those of several models on a task are mostly the same
+        """What a reader of the table should know: options, sizes, what was left out, broken embeddings, ties."""
+        remarks = dict.fromkeys(self.notes)  # a set in order: those of several models on a task are mostly the same
         for evaluation in self.evaluations:
             facts = evaluation.dataset
             of_task = f"{facts['name']}, {evaluation.task}"
-            remarks[f"{of_task}: {facts['queries_evaluated']} queries, {facts['candidates']} candidates"] = None
+            queries, candidates = _queries(facts["queries_evaluated"]), _candidates(facts["candidates"])
+            remarks[f"{of_task}: {queries}, {candidates}"] = None
             if facts["queries_without_relevant"]:
-                remarks[
-                    f"{of_task}: {facts['queries_without_relevant']} queries without relevant candidates left out"
-                ] = None
+                queries = _queries(facts["queries_without_relevant"])
+                remarks[f"{of_task}: {queries} without relevant candidates left out"] = None
             for reason, count in cast("dict[str, int]", facts["skipped"]).items():
-                remarks[f"{of_task}: {count} records left out: {reason}"] = None
+                remarks[f"{of_task}: {_counted(count, 'record', 'records')} left out: {reason}"] = None
+            if facts["queries_not_finite"] or facts["candidates_not_finite"]:
+                queries, candidates = _queries(facts["queries_not_finite"]), _candidates(facts["candidates_not_finite"])
+                broken = f"NaN or infinity in the embeddings of {queries} and {candidates}"
+                remarks[f"{of_task}, {evaluation.model}: {broken}"] = None
             if evaluation.tie_dependent_share:
                 share = f"{100 * evaluation.tie_dependent_share:.1f} % of the first relevant ranks"
                 remarks[f"{of_task}, {evaluation.model}: {share} depend on how ties are broken"] = None
         return list(remarks)
+
+
+def _queries(count: object) -> str:
+    return _counted(count, "query", "queries")
+
+
+def _candidates(count: object) -> str:
+    return _counted(count, "candidate", "candidates")
+
+
+def _counted(count: object, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def evaluate_encoder(
@@ -64,7 +87,7 @@ def evaluate_encoder(
     `cache` is a folder that keeps embeddings. `progress`: None shows bars where stderr is a terminal.
     Raises ValueError where the encoder does not take a kind of input that the data set has, before any work.
     """
-    _check_dataset(encoder, dataset)
+    _check_dataset(encoder.name, encoder.inputs, dataset)
     embedder = CollectionEmbedder(encoder, cache, batch_size=batch_size, progress=progress)
     return _evaluate(embedder, dataset, {"metric": metric, "ks": ks, "seed": seed})
 
@@ -88,15 +111,18 @@ def run_study(
     """Read the data, embed each collection once per model, evaluate every task, compare every pair of models.
 
     data: what `read_dataset` reads. Plain embeddings need no models and may go without a task.
-    models: names or folders for `fastret.embed.load_encoder` (with `load_options`), or encoders.
+    models: names or folders for `fastret.embed.load_encoder`, or encoders.
+    load_options: for `load_encoder`; pooling and prompt go to the models that take them.
     exclude_self: overrides `Dataset.exclude_self`.
     cache: a folder that keeps embeddings, so that a later or interrupted study does not embed again.
 
-    Raises ValueError as `read_dataset`, `load_encoder` and `evaluate_embeddings` do.
+    Raises ValueError or OSError as `read_dataset`, `load_encoder` and `evaluate_embeddings` do. That a model is there,
+    is supported and takes what the tasks have is found out before the first one embeds anything.
     """
     ks = check_ks(ks)  # and what else can be wrong, before hours of embedding
     check_metric(metric)
     parsed = [parse_task(task) for task in dict.fromkeys(tasks)]
+    found, notes = find_models(models, load_options or {})
     source = read_source(data, split=split, skip_bad=skip_bad)
     options: dict[str, Any] = {"metric": metric, "ks": ks, "seed": seed}
     embedding: dict[str, Any] = {"cache": cache, "batch_size": batch_size, "progress": progress}
@@ -113,36 +139,27 @@ def run_study(
             f"got {len(models)} and {len(parsed)}"
         )
     datasets = [_with_exclude_self(source.dataset(task), exclude_self) for task in parsed]
+    for model in found:
+        for dataset in datasets:
+            _check_dataset(model.name, model.inputs, dataset)
     evaluations: list[Evaluation] = []
-    for model in models:  # a call each, so that one model is freed before the next is loaded
-        evaluations += _evaluate_model(model, load_options or {}, datasets, embedding, options)
+    for model in found:  # a call each, so that one model is freed before the next is loaded
+        evaluations += _evaluate_model(model, datasets, embedding, options)
     order = [task.name for task in parsed]
     evaluations.sort(key=lambda evaluation: order.index(evaluation.task))  # the models of a task side by side
-    return Study(evaluations, compare_all(evaluations, seed=seed))
+    return Study(evaluations, compare_all(evaluations, seed=seed), notes)
 
 
 def _evaluate_model(
-    model: str | os.PathLike[str] | Encoder,
-    load_options: Mapping[str, Any],
-    datasets: Sequence[Dataset],
-    embedding: Mapping[str, Any],
-    options: Mapping[str, Any],
+    model: Model, datasets: Sequence[Dataset], embedding: Mapping[str, Any], options: Mapping[str, Any]
 ) -> list[Evaluation]:
-    if isinstance(model, (str, os.PathLike)):
-        from fastret.embed import load_encoder
-
-        encoder = load_encoder(os.fspath(model), **load_options)
-    else:
-        encoder = model
-    for dataset in datasets:
-        _check_dataset(encoder, dataset)
-    embedder = CollectionEmbedder(encoder, **embedding)
+    embedder = CollectionEmbedder(model.load(), **embedding)
     return [_evaluate(embedder, dataset, options) for dataset in datasets]
 
 
-def _check_dataset(encoder: Encoder, dataset: Dataset) -> None:
-    check_inputs(encoder, dataset.queries)
-    check_inputs(encoder, dataset.candidates)
+def _check_dataset(name: str, inputs: frozenset[str], dataset: Dataset) -> None:
+    check_inputs(name, inputs, dataset.queries)
+    check_inputs(name, inputs, dataset.candidates)
 
 
 def _evaluate(embedder: CollectionEmbedder, dataset: Dataset, options: Mapping[str, Any]) -> Evaluation:
