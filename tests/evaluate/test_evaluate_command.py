@@ -37,14 +37,23 @@ def vectors(tmp_path):
 
 @pytest.fixture
 def loaded(monkeypatch, colour_encoder):
-    """What load_encoder was asked for; it answers with an encoder, one that retrieves wrongly for the name "bad"."""
+    """What load_encoder was asked for; it answers with an encoder, one that retrieves wrongly for the name "bad".
+
+    A name that begins with "dual" is that of a dual encoder.
+    """
     calls = []
 
     def load_encoder(name, **options):
         calls.append((name, options))
         return colour_encoder(name, shift=int(name == "bad"))
 
+    def model_kind(name):
+        if name == "missing":
+            raise OSError("load_encoder: there is no model at missing")
+        return "dual" if name.startswith("dual") else "text" if name == "texts" else "multimodal"
+
     monkeypatch.setattr(fastret.embed, "load_encoder", load_encoder)
+    monkeypatch.setattr(fastret.embed.encoder, "model_kind", model_kind)
     return calls
 
 
@@ -69,6 +78,42 @@ def test_two_models_two_tasks_and_the_files(run, loaded, colour_folder, tmp_path
     ]  # fmt: skip
 
 
+def test_every_model_is_looked_at_before_the_first_is_loaded(run, loaded, colour_folder):
+    for second, error, sentence in (
+        ("missing", OSError, "load_encoder: there is no model at missing"),
+        ("texts", ValueError, "the task needs a model that takes images (item 'images/red.png'), got texts"),
+    ):
+        result = run("--data", colour_folder, "--model", "good", "--model", second, "--task", "t2i")
+        assert isinstance(result.exception, error) and sentence in str(result.exception)
+        assert loaded == []
+
+
+def test_pooling_and_prompt_go_to_the_models_that_take_them(run, loaded, colour_folder):
+    def options(*arguments):
+        loaded.clear()
+        result = run("--data", colour_folder, "--task", "t2i", "--pooling", "mean", *arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout, {name: (given.get("pooling"), given.get("prompt")) for name, given in loaded}
+
+    dual, both = ("--model", "dual"), ("--model", "dual", "--model", "good")
+    output, taken = options(*both, "--prompt", "summary")
+    assert taken == {"dual": (None, None), "good": ("mean", "summary")}
+    assert "dual is a dual encoder; left out for it: pooling, prompt\n" in output
+    output, taken = options(*both, "--prompt", "a photo of {}")  # a template is no instruction
+    assert taken == {"dual": (None, "a photo of {}"), "good": ("mean", "a photo of {}")}
+    # Where no model takes them, load_encoder is to say so.
+    output, taken = options(*dual, "--prompt", "summary")
+    assert taken == {"dual": ("mean", "summary")} and "left out" not in output
+
+
+def test_a_piped_table_has_every_value(run, loaded, colour_folder):
+    cut_offs = [argument for k in range(1, 13) for argument in ("--k", k)]
+    output = run("--data", colour_folder, "--model", "good", "--task", "i2t", *cut_offs).stdout
+    heading = next(line for line in output.splitlines() if "recall@1" in line)
+    row = next(line for line in output.splitlines() if "i2t" in line and "good" in line)
+    assert "hit@12" in heading and len(row.split()) == 2 + 12 + 12 + 2
+
+
 def test_json_is_all_of_stdout(run, loaded, colour_folder):
     result = run("--data", colour_folder, "--model", "good", "--task", "t2i", "--json")
     assert json.loads(result.stdout)["evaluations"][0]["metrics"]["recall@1"] == {"value": 1, "low": 1, "high": 1}
@@ -83,7 +128,7 @@ def test_skipped_records_are_shown_and_counted(run, loaded, colour_folder):
         failed.exception
     )
     result = run(*arguments, "--skip-bad")
-    assert result.exit_code == 0 and "squares, t2i: 1 records left out: image file not found" in result.stdout
+    assert result.exit_code == 0 and "squares, t2i: 1 record left out: image file not found" in result.stdout
     skipped = json.loads(run(*arguments, "--skip-bad", "--json").stdout)["evaluations"][0]["dataset"]["skipped"]
     assert skipped == {"image file not found": 1}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
@@ -19,13 +20,24 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from fastret import __version__
+
+        typer.echo(f"fastret {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _options(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:
-    _State.debug = debug
-
-
-class _State:
-    debug = False
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. May stand behind the command, too.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Here for --help and --version; `main` looks for --debug itself."""
 
 
 for command in (demo, evaluate, embed, search, info):
@@ -34,16 +46,23 @@ for command in (demo, evaluate, embed, search, info):
 
 def main() -> None:
     """Run the command line: exit code 0, 1 (the command failed) or 2 (bad usage)."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app()
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
-        if _State.debug:
+        app(args=arguments)
+    # torch raises AssertionError for a device that it was built without.
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError, AssertionError) as error:
+        if "--debug" in sys.argv:
             traceback.print_exc()
-        sentence = " ".join(str(error).split()) or type(error).__name__
-        print(f"fastret: {sentence}", file=sys.stderr)
+        print(f"fastret: {_sentence(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("fastret"):
+        return f"this command needs {error.name.partition('.')[0]}; pip install 'fastret[mllm]'"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 if __name__ == "__main__":

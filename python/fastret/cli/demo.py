@@ -21,6 +21,7 @@ fastret demo --json > demo.json"""
 
 
 def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
     app.command("demo", epilog=EXAMPLES)(demo)
 
 
@@ -50,11 +51,10 @@ def demo(
 
 
 def _show(report: DemoReport, out: Path) -> None:
-    from rich.console import Console
-
     from ..evaluate import comparisons_table, results_table
+    from .tables import stdout_console
 
-    console = Console()
+    console = stdout_console()
     for stage in report.stages:
         table = results_table(stage.evaluations)
         table.title, table.title_justify, table.title_style = stage.title, "left", "bold"

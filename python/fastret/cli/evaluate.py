@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from .metric import MetricName
 
 if TYPE_CHECKING:
     from ..evaluate import Study
@@ -21,13 +22,8 @@ fastret evaluate --data beir/scifact --model minilm --task t2t --k 10 --k 100 --
 fastret evaluate --data vectors --metric ip --json"""
 
 
-class MetricName(str, Enum):
-    cosine = "cosine"
-    ip = "ip"
-    l2 = "l2"
-
-
 def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
     app.command("evaluate", epilog=EXAMPLES)(evaluate)
 
 
@@ -109,11 +105,10 @@ def evaluate(
 
 
 def _show(study: Study, out: Path | None) -> None:
-    from rich.console import Console
-
     from ..evaluate import comparisons_table, results_table
+    from .tables import stdout_console
 
-    console = Console()
+    console = stdout_console()
     console.print(results_table(study.evaluations))
     if study.comparisons:
         console.print(comparisons_table(study.comparisons))
