@@ -57,12 +57,28 @@ def test_images_are_turned_as_their_exif_orientation_says(tmp_path: Path) -> Non
     assert pixel_count(tmp_path / "turned.jpg") == 600
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "I;16", "RGBA"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "I", "I;16", "I;16B", "RGBA"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
     assert open_image(Image.new(mode, (3, 2))).mode == "RGB"
 
 
 @pytest.mark.parametrize("family", ["bert", "llama", "clip", "llava"])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_grey_levels_of_16_bits_become_the_nearest_of_8(dtype: type[np.generic], tmp_path: Path) -> None:
+    levels = np.array([[0, 128, 129, 257], [300, 32768, 65406, 65535]], dtype=dtype)
+    Image.fromarray(levels).save(tmp_path / "deep.tiff")
+    for image in (tmp_path / "deep.tiff", Image.fromarray(levels)):
+        assert np.asarray(open_image(image))[:, :, 0].tolist() == [[0, 0, 1, 1], [1, 128, 254, 255]]
+
+
+def test_pixels_of_no_known_range_are_refused(tmp_path: Path) -> None:
+    Image.new("F", (3, 2)).save(tmp_path / "depth.tiff")
+    with pytest.raises(ValueError, match=r"the image .*/depth\.tiff does not decode: its pixels are floating-point"):
+        open_image(tmp_path / "depth.tiff")
+    with pytest.raises(ValueError, match="its grey levels must be 0 to 65535, got -1 to -1"):
+        open_image(Image.new("I", (3, 2), -1))
+
+
 @pytest.mark.parametrize(
     ("texts", "error", "sentence"),
     [

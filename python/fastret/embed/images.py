@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps
 
 ImageInput = Image.Image | str | Path | bytes
@@ -16,12 +17,12 @@ ImageInput = Image.Image | str | Path | bytes
 
 
 def open_image(image: ImageInput) -> Image.Image:
-    """Decode to RGB, turned as its EXIF orientation says; transparent pixels are laid on white.
+    """Decode to RGB of 8 bits, turned as its EXIF orientation says; transparent pixels are laid on white.
 
     Raises FileNotFoundError or ValueError with the name of a file that is missing or does not decode.
     """
-    with _named(image):
-        decoded = ImageOps.exif_transpose(_lazy(image))
+    with named(image):
+        decoded = _eight_bits(ImageOps.exif_transpose(_lazy(image)))
         if decoded.has_transparency_data:
             # The colour stored under a transparent pixel is arbitrary; convert("RGB") would show it.
             decoded = decoded.convert("RGBA")
@@ -40,7 +41,7 @@ def open_images(images: Sequence[ImageInput]) -> list[Image.Image]:
 
 def pixel_count(image: ImageInput) -> int:
     """Width times height, read from the file's header alone. Raises as `open_image` does."""
-    with _named(image):
+    with named(image):
         if isinstance(image, Image.Image):
             width, height = image.size
         else:
@@ -75,6 +76,18 @@ def check_processable(image_processor: Any, images: Sequence[ImageInput]) -> Non
             ) from error
 
 
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey levels as the nearest 8-bit ones, where Pillow's own conversion would clip them at 255."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, of which none is known to be white; give 8 or 16 bits")
+    if not image.mode.startswith("I"):
+        return image
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError(f"its grey levels must be 0 to 65535, got {levels.min()} to {levels.max()}")
+    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+
+
 def _lazy(image: ImageInput) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
@@ -82,7 +95,7 @@ def _lazy(image: ImageInput) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _named(image: ImageInput) -> Iterator[None]:
+def named(image: ImageInput) -> Iterator[None]:
     """Say of what goes wrong inside which image it was."""
     where = _where(image)
     try:
