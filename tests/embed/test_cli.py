@@ -109,6 +109,17 @@ def test_a_bad_image_is_named_or_left_out_and_counted(photos: Path, tiny_model: 
     assert open_store(tmp_path / "store").ids == ["a.png", "below/c.png"]
 
 
+def test_an_image_that_the_model_refuses_is_left_out_and_counted(
+    photos: Path, tiny_model: TinyModel, tmp_path: Path
+) -> None:
+    Image.new("RGB", (1, 400)).save(photos / "thread.png")
+    arguments = ("--data", photos, "--model", tiny_model("qwen2_vl"), "--out")
+    with pytest.raises(ValueError, match=r"the model does not take the image .*/thread\.png of 1 x 400 pixels"):
+        invoke(*arguments, tmp_path / "stopped")
+    assert "left out: 1 (image that the model does not take)" in invoke(*arguments, tmp_path / "store", "--skip-bad")
+    assert open_store(tmp_path / "store").ids == ["a.png", "b.JPG", "below/c.png"]
+
+
 def test_a_kind_that_the_model_does_not_take_is_refused(photos: Path, tiny_model: TinyModel, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="embeds text inputs, not image"):
         invoke("--data", photos, "--model", tiny_model("bert"), "--out", tmp_path / "store")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fastret.embed import Encoder
 from fastret.embed.batching import encode_batches
-from fastret.embed.images import open_image, pixel_count
+from fastret.embed.images import image_faults, open_image, pixel_count
 
 SIGHTED = [*tiny_models.DUAL_ENCODERS, *tiny_models.MULTIMODAL]
 TinyEncoder = Callable[[str], Encoder]
@@ -147,6 +147,12 @@ def test_a_text_encoder_says_that_it_embeds_text_only(tiny_encoder: TinyEncoder,
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True])
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    files = [tmp_path / name for name in ("thread.png", "bad.png", "none.png")]
+    faults = image_faults(tiny_encoder("qwen2_vl"), [images[0], None, *files])
+    assert faults[:2] == [None, None]
+    for fault, reason in zip(faults[2:], ("the model does not take", "does not decode", "there is no"), strict=True):
+        assert fault is not None and reason in fault
 def test_the_batch_size_must_be_a_positive_integer(batch_size: Any, tiny_encoder: TinyEncoder) -> None:
     with pytest.raises(ValueError, match=f"batch_size must be a positive integer, got {batch_size}"):
         tiny_encoder("bert").encode_texts(["dog"], batch_size=batch_size)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ..embed import Encoder
     from ..evaluate import Collection
     from ..evaluate.readers.bad_records import BadRecords
 
@@ -64,6 +65,7 @@ def embed(
 ) -> None:
     """Embed texts, images or pairs into memory-mapped shards with ids and a manifest."""
     from ..embed import load_encoder
+    from ..embed.images import REFUSED_IMAGE
     from ..embed.store import open_store, write_store
 
     wanted = kind or (Kind.text if data.suffix == ".txt" else Kind.image)
@@ -75,6 +77,10 @@ def embed(
     encoder = load_encoder(model, pooling=pooling, prompt=prompt, dtype=dtype, device=device)
     if wanted.value not in encoder.inputs:
         raise ValueError(f"{model} embeds {' and '.join(sorted(encoder.inputs))} inputs, not {wanted.value}")
+    if skip_bad and wanted is not Kind.text:
+        taken = _taken(encoder, collection)
+        if refused := len(collection) - len(taken):
+            collection, skipped = taken, {**skipped, REFUSED_IMAGE: refused}
     write_store(out, encoder, collection.ids, texts=collection.texts, images=collection.images, batch_size=batch_size)
     store = open_store(out, verify=True)
     if as_json:
@@ -102,6 +108,19 @@ def _read(
     else:
         return _data_set_side(data, kind, queries=queries, split=split, skip_bad=skip_bad)
     return collection, dict(bad.skipped)
+
+
+def _taken(encoder: Encoder, collection: Collection) -> Collection:
+    """The items whose images the encoder takes."""
+    from ..embed.images import image_faults
+    from ..evaluate import Collection
+
+    rows = [row for row, fault in enumerate(image_faults(encoder, collection.images)) if fault is None]
+    return Collection(
+        [collection.ids[row] for row in rows],
+        [collection.texts[row] for row in rows],
+        [collection.images[row] for row in rows],
+    )
 
 
 def _text_lines(file: Path, bad: BadRecords) -> Collection:

@@ -44,10 +44,10 @@ def encode_batches(
     return embeddings
 
 
-def progress_bar(total: int, progress: bool | None, *, done: int = 0) -> Any:
+def progress_bar(total: int, progress: bool | None, *, done: int = 0, description: str = "embed") -> Any:
     """A tqdm bar on stderr; with `progress=None` it vanishes where stderr is not a terminal."""
     return tqdm(
-        total=total, initial=done, unit="item", desc="embed", disable=None if progress is None else not progress
+        total=total, initial=done, unit="item", desc=description, disable=None if progress is None else not progress
     )
 
 

@@ -7,13 +7,21 @@ import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from .batching import progress_bar
+
+if TYPE_CHECKING:
+    from .encoder import Encoder
+
 ImageInput = Image.Image | str | Path | bytes
 """A decoded image, the path of a file, or the content of one."""
+
+REFUSED_IMAGE = "image that the model does not take"
+"""The reason under which commands count the images that `image_faults` found."""
 
 
 def open_image(image: ImageInput) -> Image.Image:
@@ -63,17 +71,41 @@ def check_images(images: Sequence[ImageInput]) -> list[ImageInput]:
     return list(images)
 
 
-def check_processable(image_processor: Any, images: Sequence[ImageInput]) -> None:
-    """Raise ValueError, naming the first image that a model's image processor refuses."""
-    for image in images:
-        opened = open_image(image)
+def check_processable(image_processor: Any, image: ImageInput) -> None:
+    """Raise ValueError, naming the image, where a model's image processor refuses it."""
+    opened = open_image(image)
+    try:
+        image_processor(images=[opened], return_tensors="pt")
+    except ValueError as error:
+        raise ValueError(
+            f"encode_images: the model does not take the image {_where(image)} of {opened.width} x {opened.height} "
+            f"pixels: {error}"
+        ) from error
+
+
+def image_faults(encoder: Encoder, images: Sequence[ImageInput | None]) -> list[str | None]:
+    """Why the encoder would refuse each image, in a sentence; None where it takes it, or where there is none.
+
+    Decodes and preprocesses every image and embeds none, so that bad ones can be left out before hours of embedding.
+    """
+    image_processor = getattr(encoder, "image_processor", None)
+
+    def fault(image: ImageInput | None) -> str | None:
         try:
-            image_processor(images=[opened], return_tensors="pt")
-        except ValueError as error:
-            raise ValueError(
-                f"encode_images: the model does not take the image {_where(image)} of {opened.width} x {opened.height} "
-                f"pixels: {error}"
-            ) from error
+            if image is not None and image_processor is not None:
+                check_processable(image_processor, image)
+            elif image is not None:
+                open_image(image)
+        except (ValueError, FileNotFoundError) as error:
+            return str(error)
+        return None
+
+    faults = []
+    with ThreadPoolExecutor() as pool, progress_bar(len(images), None, description="checking images") as bar:
+        for found in pool.map(fault, images):
+            faults.append(found)
+            bar.update()
+    return faults
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -47,6 +47,7 @@ class MultimodalEncoder:
         self.processor = load_processor(source, config)
         self.backbone = load_backbone(source, config, AutoModelForImageTextToText, dtype=dtype, device=device)
         text_config = config.get_text_config()
+        self.image_processor = self.processor.image_processor
         self.dim = int(text_config.hidden_size)
         self.max_tokens = token_limit(self.processor.tokenizer, text_config)
         # In a user's text "<image>" is five letters and two brackets, not a place for an image.
@@ -104,7 +105,9 @@ class MultimodalEncoder:
             )
         except ValueError:
             # Such as an aspect ratio beyond what Qwen-VL takes: said of one image, instead of the whole batch.
-            check_processable(self.processor.image_processor, [image for image, _ in items if image is not None])
+            for image, _ in items:
+                if image is not None:
+                    check_processable(self.image_processor, image)
             raise
         inputs = self.backbone.place(tokens)
         with self.backbone.inference():
