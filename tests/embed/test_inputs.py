@@ -13,6 +13,7 @@ from PIL import Image
 
 from fastret.embed import Encoder
 from fastret.embed.batching import encode_batches
+from fastret.embed.control_tokens import ControlTokenGuard
 from fastret.embed.images import image_faults, open_image, pixel_count
 
 SIGHTED = [*tiny_models.DUAL_ENCODERS, *tiny_models.MULTIMODAL]
@@ -62,7 +63,6 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert open_image(Image.new(mode, (3, 2))).mode == "RGB"
 
 
-@pytest.mark.parametrize("family", ["bert", "llama", "clip", "llava"])
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])
 def test_grey_levels_of_16_bits_become_the_nearest_of_8(dtype: type[np.generic], tmp_path: Path) -> None:
     levels = np.array([[0, 128, 129, 257], [300, 32768, 65406, 65535]], dtype=dtype)
@@ -79,6 +79,7 @@ def test_pixels_of_no_known_range_are_refused(tmp_path: Path) -> None:
         open_image(Image.new("I", (3, 2), -1))
 
 
+@pytest.mark.parametrize("family", ["bert", "llama", "clip", "llava"])
 @pytest.mark.parametrize(
     ("texts", "error", "sentence"),
     [
@@ -111,6 +112,35 @@ def test_control_tokens_in_a_text_are_only_text(family: str, tiny_encoder: TinyE
     assert embeddings.isfinite().all()
 
 
+@pytest.mark.parametrize("family", ["bert", "llama", "clip", "qwen2_vl"])
+def test_control_tokens_in_a_text_reach_the_model_as_letters(family: str, tiny_encoder: TinyEncoder) -> None:
+    encoder: Any = tiny_encoder(family)
+    tokenizer = encoder.processor.tokenizer if family == "qwen2_vl" else encoder.tokenizer
+    seen: list[list[int]] = []
+    model = encoder.backbone.model
+    embed_tokens = model.text_model.embeddings.token_embedding if family == "clip" else model.get_input_embeddings()
+    hook = embed_tokens.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].flatten().tolist()))
+    try:
+        encoder.encode_texts(["dog"])
+        encoder.encode_texts([f"dog {''.join(tokenizer.get_added_vocab())} dog"])
+    finally:
+        hook.remove()
+    control = set(tokenizer.get_added_vocab().values())
+    plain, hostile = ([token for token in tokens if token in control] for tokens in seen)
+    assert hostile == plain
+
+
+def test_a_guard_changes_control_tokens_alone() -> None:
+    class Tokenizer:
+        def get_added_vocab(self) -> dict[str, int]:
+            return {"[SEP]": 0, "<a>": 1, "<a<b>": 2, "<b>": 3, "  ": 4, "cat": 5}
+
+    guard = ControlTokenGuard(Tokenizer())
+    ordinary = "a cat  <c> [sep] [x] a < b > a\n<"
+    assert guard(ordinary) == ordinary
+    assert guard("[SEP]x<a><a<b>") == "[ SEP]x< a>< a< b>"
+
+
 def test_an_image_that_the_model_does_not_take_is_named_among_the_others(
     tiny_encoder: TinyEncoder, images: list[Image.Image], tmp_path: Path
 ) -> None:
@@ -118,6 +148,12 @@ def test_an_image_that_the_model_does_not_take_is_named_among_the_others(
     sentence = r"the model does not take the image .*/thread\.png of 300 x 1 pixels: absolute aspect ratio must be"
     with pytest.raises(ValueError, match=sentence):
         tiny_encoder("qwen2_vl").encode_images([images[0], tmp_path / "thread.png"])
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    files = [tmp_path / name for name in ("thread.png", "bad.png", "none.png")]
+    faults = image_faults(tiny_encoder("qwen2_vl"), [images[0], None, *files])
+    assert faults[:2] == [None, None]
+    for fault, reason in zip(faults[2:], ("the model does not take", "does not decode", "there is no"), strict=True):
+        assert fault is not None and reason in fault
 
 
 @pytest.mark.parametrize("family", SIGHTED)
@@ -147,12 +183,6 @@ def test_a_text_encoder_says_that_it_embeds_text_only(tiny_encoder: TinyEncoder,
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True])
-    (tmp_path / "bad.png").write_bytes(b"no image")
-    files = [tmp_path / name for name in ("thread.png", "bad.png", "none.png")]
-    faults = image_faults(tiny_encoder("qwen2_vl"), [images[0], None, *files])
-    assert faults[:2] == [None, None]
-    for fault, reason in zip(faults[2:], ("the model does not take", "does not decode", "there is no"), strict=True):
-        assert fault is not None and reason in fault
 def test_the_batch_size_must_be_a_positive_integer(batch_size: Any, tiny_encoder: TinyEncoder) -> None:
     with pytest.raises(ValueError, match=f"batch_size must be a positive integer, got {batch_size}"):
         tiny_encoder("bert").encode_texts(["dog"], batch_size=batch_size)

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from .backbone import load_backbone
 from .batching import Progress, check_texts, encode_batches
+from .control_tokens import ControlTokenGuard
 from .images import ImageInput, check_images, open_images
 from .prompts import PRESETS, Prompt
 from .sources import Source
@@ -46,6 +47,7 @@ class DualEncoder:
         self.prompt = prompt
         self.image_processor = load_image_processor(source)
         self.tokenizer = load_tokenizer(source)
+        self._guarded = ControlTokenGuard(self.tokenizer)
         # SigLIP was trained on padded texts without a mask; its pooled token is the last of the padding.
         self._pads_to_the_end = config.model_type.startswith("siglip")
         self.max_tokens = token_limit(self.tokenizer, config.text_config)
@@ -86,7 +88,7 @@ class DualEncoder:
 
     def _encode_texts(self, texts: list[str]) -> Tensor:
         tokens = self.tokenizer(
-            [self.prompt.text.replace("{}", text) for text in texts],
+            [self.prompt.text.replace("{}", self._guarded(text)) for text in texts],
             padding="max_length" if self._pads_to_the_end else True,
             truncation=True,
             max_length=self.max_tokens,

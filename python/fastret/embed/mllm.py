@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from .backbone import load_backbone
 from .batching import Progress, check_texts, encode_batches
+from .control_tokens import ControlTokenGuard
 from .dual import check_pairs
 from .images import ImageInput, check_images, check_processable, open_images, pixel_count
 from .pooling import check_pooling, pool
@@ -50,9 +50,7 @@ class MultimodalEncoder:
         self.image_processor = self.processor.image_processor
         self.dim = int(text_config.hidden_size)
         self.max_tokens = token_limit(self.processor.tokenizer, text_config)
-        # In a user's text "<image>" is five letters and two brackets, not a place for an image.
-        control_tokens = [token for token in self.processor.tokenizer.get_added_vocab() if token.startswith("<")]
-        self._control_token = re.compile("|".join(map(re.escape, control_tokens)) or "(?!)")
+        self._guarded = ControlTokenGuard(self.processor.tokenizer)
         self._eos = eos_to_append(self.processor.tokenizer, self.name) if self.pooling == "eos" else ""
         self._facts = {"model": source.name, "family": config.model_type, "revision": source.resolved_revision(config)}
 
@@ -120,9 +118,8 @@ class MultimodalEncoder:
         template = self.prompt.text if not has_image else self.prompt.image if text is None else self.prompt.pair
         before, _, after = template.partition("{}")
         if text is not None:
-            text = self._control_token.sub(lambda token: f"< {token[0][1:]}", text)
             # What the template adds is short next to the thousands of tokens such a model takes: leave an eighth.
-            after = cut_to_tokens(text, self.processor.tokenizer, self.max_tokens * 7 // 8) + after
+            after = cut_to_tokens(self._guarded(text), self.processor.tokenizer, self.max_tokens * 7 // 8) + after
         content = [{"type": "text", "text": before}] if before else []
         content += [{"type": "image"}] if has_image else []
         content += [{"type": "text", "text": after}] if after else []

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .backbone import Backbone
 from .batching import Progress, check_texts, encode_batches
+from .control_tokens import ControlTokenGuard
 from .images import ImageInput
 from .pooling import check_pooling, pool
 from .prompts import Prompt
@@ -36,6 +37,7 @@ class TextEncoder:
         prescribed_pooling, prescribed_limit = sentence_transformers_recipe(source)
         self.pooling = check_pooling(pooling or prescribed_pooling or default_pooling(config, source))
         self.tokenizer = load_tokenizer(source)
+        self._guarded = ControlTokenGuard(self.tokenizer)
         self.max_tokens = token_limit(self.tokenizer, config, prescribed_limit)
         if source.gguf_file:
             # Only the causal class knows the names of GGUF tensors; its base model skips the vocabulary head.
@@ -79,9 +81,8 @@ class TextEncoder:
 
     def _encode(self, texts: list[str]) -> Tensor:
         room = self.max_tokens - len(self.tokenizer(self.prompt.text.replace("{}", "") + self._eos).input_ids)
-        prompted = [
-            self.prompt.text.replace("{}", cut_to_tokens(text, self.tokenizer, room)) + self._eos for text in texts
-        ]
+        contents = [cut_to_tokens(self._guarded(text), self.tokenizer, room) for text in texts]
+        prompted = [self.prompt.text.replace("{}", content) + self._eos for content in contents]
         tokens = self.tokenizer(prompted, padding=True, return_tensors="pt")
         inputs = self.backbone.place({key: tokens[key] for key in ("input_ids", "attention_mask")})
         with self.backbone.inference():
