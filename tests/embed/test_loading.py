@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
+from transformers import AutoModel, BloomConfig, BloomForCausalLM
+from transformers.utils.import_utils import PROTOBUF_IMPORT_ERROR, SENTENCEPIECE_IMPORT_ERROR
 
 from fastret.embed import load_encoder, sources
 from fastret.embed.sources import WHAT_WORKS, Packaged, find_source
@@ -202,3 +204,27 @@ def test_settings_are_checked_with_the_choices_named(tiny_model: TinyModel) -> N
         load_encoder(tiny_model("bert"), device="gpu")
     with pytest.raises(ValueError, match=r"pooling must be one of last, mean, eos, cls, got 'max'"):
         load_encoder(tiny_model("bert"), pooling="max")
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2_vl", "gemma3"])
+def test_the_first_token_of_a_causal_model_is_refused(family: str, tiny_model: TinyModel) -> None:
+    with pytest.raises(
+        ValueError, match=r"'cls' takes the first token, which in a causal model such as .* has seen no"
+    ):
+        load_encoder(tiny_model(family), pooling="cls")
+
+
+def test_the_first_token_is_refused_of_causal_models_whose_layers_do_not_say_so(copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of("llama")
+    config = BloomConfig(hidden_size=32, n_layer=1, n_head=2, vocab_size=400)
+    BloomForCausalLM(config).save_pretrained(folder)
+    with pytest.raises(ValueError, match="'cls' takes the first token"):
+        load_encoder(folder, pooling="cls")
+
+
+def test_the_first_token_is_refused_of_a_causal_model_saved_without_its_head(copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of("llama")
+    AutoModel.from_pretrained(folder).save_pretrained(folder)
+    assert load_encoder(folder).describe()["pooling"] == "mean"
+    with pytest.raises(ValueError, match="'cls' takes the first token"):
+        load_encoder(folder, pooling="cls")
+
+

@@ -13,7 +13,7 @@ from .batching import Progress, check_texts, encode_batches
 from .control_tokens import ControlTokenGuard
 from .dual import check_pairs
 from .images import ImageInput, check_images, check_processable, open_images, pixel_count
-from .pooling import check_pooling, pool
+from .pooling import check_pooling, first_token_refused, pool
 from .prompts import PRESETS, Prompt
 from .sources import Source
 from .text import cut_to_tokens, eos_to_append, token_limit
@@ -42,12 +42,14 @@ class MultimodalEncoder:
 
         self.name = source.name
         self.pooling = check_pooling(pooling or "last")
+        if self.pooling == "cls":
+            raise first_token_refused(self.name)
         # Without an instruction the next token continues a conversation and says little about the content.
         self.prompt = PRESETS["summary"] if prompt is None else prompt
         self.processor = load_processor(source, config)
+        self.image_processor = self.processor.image_processor
         self.backbone = load_backbone(source, config, AutoModelForImageTextToText, dtype=dtype, device=device)
         text_config = config.get_text_config()
-        self.image_processor = self.processor.image_processor
         self.dim = int(text_config.hidden_size)
         self.max_tokens = token_limit(self.processor.tokenizer, text_config)
         self._guarded = ControlTokenGuard(self.processor.tokenizer)

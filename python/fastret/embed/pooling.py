@@ -33,3 +33,11 @@ def check_pooling(pooling: str) -> str:
     if pooling not in POOLINGS:
         raise ValueError(f"load_encoder: pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
     return pooling
+
+
+def first_token_refused(name: str) -> ValueError:
+    """The error for pooling "cls" over a model whose tokens see only what comes before them."""
+    return ValueError(
+        f"load_encoder: pooling 'cls' takes the first token, which in a causal model such as {name} has seen nothing "
+        "of the content; choose last, mean or eos"
+    )

@@ -14,7 +14,7 @@ from .backbone import Backbone
 from .batching import Progress, check_texts, encode_batches
 from .control_tokens import ControlTokenGuard
 from .images import ImageInput
-from .pooling import check_pooling, pool
+from .pooling import check_pooling, first_token_refused, pool
 from .prompts import Prompt
 from .sources import Source
 
@@ -45,6 +45,10 @@ class TextEncoder:
             self.backbone = Backbone(loaded.model.base_model, loaded.device, loaded.dtype)
         else:
             self.backbone = load_backbone(source, config, AutoModel, dtype=dtype, device=device)
+        if self.pooling == "cls" and (
+            default_pooling(config, source) == "last" or looks_only_back(self.backbone.model)
+        ):
+            raise first_token_refused(self.name)
         self.dim = int(self.backbone.model.config.hidden_size)
         self._eos = eos_to_append(self.tokenizer, self.name) if self.pooling == "eos" else ""
         self._facts = {"model": source.name, "family": config.model_type, "revision": source.resolved_revision(config)}
@@ -146,6 +150,11 @@ def default_pooling(config: Any, source: Source) -> str:
     saved_as = config.architectures or ()
     causal = source.gguf_file or (causal_class is not None and causal_class.__name__ in saved_as)
     return "last" if causal else "mean"
+
+
+def looks_only_back(model: Any) -> bool:
+    """Whether attention is causal, also where the checkpoint was saved without the language model's head."""
+    return any(getattr(module, "is_causal", False) for module in model.modules())
 
 
 def token_limit(tokenizer: Any, config: Any, prescribed: int | None = None) -> int:
