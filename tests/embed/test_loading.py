@@ -14,7 +14,8 @@ from transformers import AutoModel, BloomConfig, BloomForCausalLM
 from transformers.utils.import_utils import PROTOBUF_IMPORT_ERROR, SENTENCEPIECE_IMPORT_ERROR
 
 from fastret.embed import load_encoder, sources
-from fastret.embed.sources import WHAT_WORKS, Packaged, find_source
+from fastret.embed.backbone import explained
+from fastret.embed.sources import WHAT_WORKS, Packaged, Source, find_source
 
 TinyModel = Callable[[str], Path]
 
@@ -128,13 +129,43 @@ def test_a_bert_without_its_pooler_loads_because_no_embedding_passes_there(copy_
     assert load_encoder(folder).encode_texts(["dog"]).equal(expected)
 
 
-def test_a_missing_tokenizer_is_one_sentence(copy_of: Callable[[str], Path]) -> None:
-    folder = copy_of("llama")
+@pytest.mark.parametrize("family", ["clip", "bert", "llama", "gpt2", "qwen2_vl", "llava"])
+def test_a_missing_tokenizer_is_one_sentence(family: str, copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of(family)
     for file in folder.glob("tokenizer*"):
         file.unlink()
-    with pytest.raises(ValueError, match=r"load_encoder: .* cannot be loaded: ") as raised:
+    sentence = "load_encoder: .* (has no vocabulary; give it the files of its tokenizer|cannot be loaded: )"
+    with pytest.raises(ValueError, match=sentence) as raised:
         load_encoder(folder)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ImportError(PROTOBUF_IMPORT_ERROR.format("T5Tokenizer")), "missing: protobuf; run: pip install protobuf"),
+        (ImportError(SENTENCEPIECE_IMPORT_ERROR.format("X")), "missing: sentencepiece; run: pip install sentencepiece"),
+        (ModuleNotFoundError("No module named 'google'", name="google.protobuf"), "run: pip install protobuf"),
+        (ImportError("Package `num2words` is required. Install it with `pip install num2words`."), "install num2words"),
+        (ImportError("cannot import name 'a'\nfrom b"), "missing: cannot import name 'a' from b"),
+    ],
+)
+def test_a_package_that_transformers_lacks_is_named_as_pip_names_it(
+    error: ImportError, sentence: str, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(OSError, match=rf"load_encoder: x needs a package that is .*{re.escape(sentence)}$"),
+        explained(Source("x", str(tmp_path))),
+    ):
+        raise error
+
+
+def test_a_sentence_that_transformers_breaks_over_lines_stays_whole(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match=r"x cannot be loaded: one of: \(1\) a file or \(2\) another$"),
+        explained(Source("x", str(tmp_path))),
+    ):
+        raise RuntimeError("one of: \n(1) a file or \n(2) another. \nYou need more.")
 
 
 def test_the_revision_of_a_local_model_follows_its_files(copy_of: Callable[[str], Path]) -> None:
@@ -187,23 +218,6 @@ def test_the_default_pooling_fits_the_model(family: str, pooling: str, copy_of: 
     assert load_encoder(folder).describe()["pooling"] == pooling
 
 
-def test_dual_encoders_take_neither_pooling_nor_instructions(tiny_model: TinyModel) -> None:
-    with pytest.raises(ValueError, match=r"is a dual encoder, which pools by itself; leave out pooling='mean'"):
-        load_encoder(tiny_model("clip"), pooling="mean")
-    with pytest.raises(
-        ValueError, match=r"is a dual encoder, which follows no instruction; leave out prompt='summary'"
-    ):
-        load_encoder(tiny_model("clip"), prompt="summary")
-    assert load_encoder(tiny_model("clip"), prompt="a photo of {}").describe()["prompt"] == "a photo of {}"
-
-
-def test_settings_are_checked_with_the_choices_named(tiny_model: TinyModel) -> None:
-    with pytest.raises(ValueError, match=r"dtype must be auto, float32, bfloat16, float16, got 'int8'"):
-        load_encoder(tiny_model("bert"), dtype="int8")
-    with pytest.raises(ValueError, match=r"device must be auto or a device that torch can use here, .* got 'gpu'"):
-        load_encoder(tiny_model("bert"), device="gpu")
-    with pytest.raises(ValueError, match=r"pooling must be one of last, mean, eos, cls, got 'max'"):
-        load_encoder(tiny_model("bert"), pooling="max")
 @pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2_vl", "gemma3"])
 def test_the_first_token_of_a_causal_model_is_refused(family: str, tiny_model: TinyModel) -> None:
     with pytest.raises(
@@ -228,3 +242,20 @@ def test_the_first_token_is_refused_of_a_causal_model_saved_without_its_head(cop
         load_encoder(folder, pooling="cls")
 
 
+def test_dual_encoders_take_neither_pooling_nor_instructions(tiny_model: TinyModel) -> None:
+    with pytest.raises(ValueError, match=r"is a dual encoder, which pools by itself; leave out pooling='mean'"):
+        load_encoder(tiny_model("clip"), pooling="mean")
+    with pytest.raises(
+        ValueError, match=r"is a dual encoder, which follows no instruction; leave out prompt='summary'"
+    ):
+        load_encoder(tiny_model("clip"), prompt="summary")
+    assert load_encoder(tiny_model("clip"), prompt="a photo of {}").describe()["prompt"] == "a photo of {}"
+
+
+def test_settings_are_checked_with_the_choices_named(tiny_model: TinyModel) -> None:
+    with pytest.raises(ValueError, match=r"dtype must be auto, float32, bfloat16, float16, got 'int8'"):
+        load_encoder(tiny_model("bert"), dtype="int8")
+    with pytest.raises(ValueError, match=r"device must be auto or a device that torch can use here, .* got 'gpu'"):
+        load_encoder(tiny_model("bert"), device="gpu")
+    with pytest.raises(ValueError, match=r"pooling must be one of last, mean, eos, cls, got 'max'"):
+        load_encoder(tiny_model("bert"), pooling="max")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def resolve_device(device: str) -> torch.device:
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise ValueError(
                 f"load_encoder: device must be auto or a device that torch can use here, such as cpu or cuda:0, "
-                f"got {device!r}: {_first_line(error)}"
+                f"got {device!r}: {_first_sentence(error)}"
             ) from error
     if torch.accelerator.is_available():
         return torch.accelerator.current_accelerator() or torch.device("cpu")
@@ -105,13 +106,15 @@ def explained(source: Source) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise OSError(f"load_encoder: {source.name} needs a package that is missing: {_first_line(error)}") from error
+        package = _missing_package(error)
+        remedy = f"{package}; run: pip install {package}" if package else _first_sentence(error)
+        raise OSError(f"load_encoder: {source.name} needs a package that is missing: {remedy}") from error
     except Exception as error:
         if source.is_local:
-            raise ValueError(f"load_encoder: {source.name} cannot be loaded: {_first_line(error)}") from error
+            raise ValueError(f"load_encoder: {source.name} cannot be loaded: {_first_sentence(error)}") from error
         raise OSError(
             f"load_encoder: {source.name} is no folder here, and the Hugging Face hub did not give it "
-            f"({_first_line(error)}); {WHAT_WORKS}"
+            f"({_first_sentence(error)}); {WHAT_WORKS}"
         ) from error
 
 
@@ -132,6 +135,17 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+def _missing_package(error: ImportError) -> str:
+    """What pip calls the package that Python did not find or transformers asks for; "" where the error names none."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        module = error.name.partition(".")[0]
+        return {"google": "protobuf", "PIL": "pillow"}.get(module, module)
+    text = str(error)
+    named = re.search(r"pip install ([a-z][\w-]*)", text) or re.search(r"requires the ([\w-]+) library", text)
+    return named[1].lower() if named else ""
+
+
+def _first_sentence(error: BaseException) -> str:
+    """Without its full stop; transformers breaks sentences over several lines."""
+    text = " ".join(str(error).split())
+    return re.split(r"(?<=[.!?])\s", text)[0].rstrip(".") if text else type(error).__name__

@@ -19,9 +19,16 @@ def load_image_processor(source: Source) -> Any:
 
 
 def load_tokenizer(source: Source) -> Any:
-    """The checkpoint's tokenizer, padding on the right: there causal models cannot see the padding at all."""
+    """The checkpoint's tokenizer, padding on the right: there causal models cannot see the padding at all.
+
+    Raises ValueError where no vocabulary was found: transformers makes a tokenizer to which all texts are one.
+    """
     with explained(source), quiet():
         tokenizer = AutoTokenizer.from_pretrained(source.path, **source.arguments, **source.gguf_arguments)
+    if set(tokenizer.get_vocab()) <= {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}:
+        raise ValueError(
+            f"load_encoder: {source.name} has no vocabulary; give it the files of its tokenizer, such as tokenizer.json"
+        )
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
         # Any token will do: the mask hides it.
