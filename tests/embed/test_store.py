@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from killed_run import DIM, IDS, ROWS, SHARD_ROWS, TEXTS, HashingEncoder
@@ -256,13 +255,42 @@ def test_a_run_with_other_settings_does_not_go_on(changes: dict[str, object], se
         write(tmp_path / "store", **changes)  # type: ignore[arg-type]
 
 
-def test_an_image_file_that_changed_is_another_input(tmp_path: Path) -> None:
-    file = tmp_path / "a.png"
-    Image.new("RGB", (2, 2)).save(file)
-    write(tmp_path / "store", ids=["a"], texts=None, images=[file])
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(file)
+def test_images_of_equal_size_are_other_inputs(tmp_path: Path) -> None:
+    """As a file written anew with as many bytes, as bytes, and as pixels."""
+    red, blue = (Image.new("RGB", (2, 2), colour) for colour in ("red", "blue"))
+    paletted, repainted = Image.new("P", (2, 2)), Image.new("P", (2, 2))
+    paletted.putpalette([255, 0, 0])
+    repainted.putpalette([0, 0, 255])
+    file = tmp_path / "a.bmp"
+    red.save(file)
+    status, red_bytes = file.stat(), file.read_bytes()
+    write(tmp_path / "file", ids=["a"], texts=None, images=[file])
+    blue.save(file)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    blue_bytes = file.read_bytes()
+    assert len(blue_bytes) == len(red_bytes)
     with pytest.raises(ValueError, match="was begun with other inputs than this run has"):
-        write(tmp_path / "store", ids=["a"], texts=None, images=[file])
+        write(tmp_path / "file", ids=["a"], texts=None, images=[file])
+    pairs = {"bytes": (red_bytes, blue_bytes), "pixels": (red, blue), "palette": (paletted, repainted)}
+    for name, (before, after) in pairs.items():
+        write(tmp_path / name, ids=["a"], texts=None, images=[before])
+        with pytest.raises(ValueError, match="was begun with other inputs than this run has"):
+            write(tmp_path / name, ids=["a"], texts=None, images=[after])
+
+
+def test_image_files_that_moved_are_the_same_inputs(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    write(tmp_path / "store", ids=["a"], texts=None, images=[tmp_path / "a.png"])
+    (tmp_path / "elsewhere").mkdir()
+    moved = (tmp_path / "a.png").rename(tmp_path / "elsewhere/b.png")
+    os.utime(moved, (0, 0))
+    assert write(tmp_path / "store", ids=["a"], texts=None, images=[moved]).ids == ["a"]
+
+
+def test_an_image_file_that_is_missing_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*/none\.png"):
+        write(tmp_path / "store", ids=["a"], texts=None, images=[tmp_path / "none.png"])
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.parametrize(

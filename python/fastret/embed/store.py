@@ -27,6 +27,7 @@ from torch import Tensor
 
 from .batching import Progress, progress_bar
 from .encoder import Encoder
+from .fingerprint import inputs_sha256
 from .images import ImageInput
 from .manifest import MANIFEST_FILE, Manifest, Shard, remove_half_written, sha256_of_file, write_atomically
 
@@ -156,7 +157,7 @@ def _plan(
         count=len(ids),
         shard_rows=shard_rows,
         ids_sha256=hashlib.sha256(_ids_bytes(ids)).hexdigest(),
-        inputs_sha256=_inputs_sha256(texts, images),
+        inputs_sha256=inputs_sha256(texts, images),
     )
 
 
@@ -278,21 +279,3 @@ def _read_ids(path: Path, manifest: Manifest) -> list[str]:
 
 def _ids_bytes(ids: list[str]) -> bytes:
     return json.dumps(ids, ensure_ascii=False, indent=0).encode()
-
-
-def _inputs_sha256(texts: Texts, images: Images) -> str:
-    """Changes with any text and with the name or size of any image: enough to notice that a data set was edited,
-    without reading every image twice."""
-    digest = hashlib.sha256()
-    for text in texts or ():
-        digest.update(json.dumps(text).encode())
-    for image in images or ():
-        if isinstance(image, (str, Path)):
-            file = Path(image)
-            facts: list[object] = [file.name, file.stat().st_size if file.exists() else 0]
-        elif isinstance(image, bytes):
-            facts = [hashlib.sha256(image).hexdigest()]
-        else:
-            facts = [] if image is None else [image.width, image.height, image.mode]
-        digest.update(json.dumps(facts).encode())
-    return digest.hexdigest()
