@@ -217,7 +217,8 @@ def test_altered_ids_are_named(tmp_path: Path) -> None:
     [
         ("{", r"manifest\.json is damaged: JSONDecodeError"),
         ("[]", r"manifest\.json is damaged: TypeError|AttributeError"),
-        ('{"schema": "fastret.embeddings/1", "shards": []}', r"manifest\.json is damaged: TypeError"),
+        ('{"shards": []}', r"manifest\.json is damaged: KeyError: 'schema'"),
+        ('{"schema": "fastret.embeddings/1", "shards": []}', r"manifest\.json was altered: its sha256 is not that of"),
         ('{"schema": "fastret.embeddings/9"}', r"has schema 'fastret\.embeddings/9', .* reads 'fastret\.embeddings/1'"),
     ],
 )
@@ -226,6 +227,18 @@ def test_a_damaged_manifest_is_named(content: str, sentence: str, tmp_path: Path
     (tmp_path / "store/manifest.json").write_text(content)
     with pytest.raises(ValueError, match=sentence):
         open_store(tmp_path / "store")
+
+
+def test_a_manifest_with_any_bit_flipped_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "store", ids=IDS[:2], texts=TEXTS[:2])
+    file = tmp_path / "store/manifest.json"
+    content = file.read_bytes()
+    for position in range(len(content)):
+        file.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+        with pytest.raises(ValueError, match=r"manifest\.json"):
+            open_store(tmp_path / "store")
+    file.write_bytes(content)
+    open_store(tmp_path / "store")
 
 
 def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:

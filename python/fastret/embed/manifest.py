@@ -60,22 +60,26 @@ class Manifest:
 
     def write(self, store: Path) -> None:
         """Replace the store's manifest in one step."""
-        text = json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, indent=2) + "\n"
+        entries = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        text = json.dumps({**entries, "sha256": _sha256_of_entries(entries)}, indent=2) + "\n"
         write_atomically(store / MANIFEST_FILE, text.encode())
 
     @classmethod
     def read(cls, store: Path) -> Manifest:
-        """Raises ValueError, naming the file, where it is no manifest that this version reads."""
+        """Raises ValueError, naming the file, where it was altered or is no manifest that this version reads."""
         file = store / MANIFEST_FILE
         try:
             entries: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            schema = entries.pop("schema")
-            if schema == SCHEMA:
-                shards = tuple(Shard(**shard) for shard in entries.pop("shards"))
-                return cls(shards=shards, **entries)
+            schema, sha256 = entries["schema"], entries.pop("sha256", None)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"open_store: {file} is damaged: {type(error).__name__}: {error}") from error
-        raise ValueError(f"open_store: {file} has schema {schema!r}, this version of fastret reads {SCHEMA!r}")
+        if schema != SCHEMA:
+            raise ValueError(f"open_store: {file} has schema {schema!r}, this version of fastret reads {SCHEMA!r}")
+        if sha256 != _sha256_of_entries(entries):
+            raise ValueError(f"open_store: {file} was altered: its sha256 is not that of its other entries")
+        shards = tuple(Shard(**shard) for shard in entries.pop("shards"))
+        del entries["schema"]
+        return cls(shards=shards, **entries)
 
 
 def write_atomically(file: Path, content: bytes) -> None:
@@ -95,6 +99,11 @@ def remove_half_written(folder: Path) -> None:
     for file in folder.glob(".*.tmp"):
         if file.name.split(".")[-3] in ("json", "safetensors"):
             file.unlink()
+
+
+def _sha256_of_entries(entries: Mapping[str, Any]) -> str:
+    """Of the values, not of how the JSON is laid out."""
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
 def sha256_of_file(file: Path) -> str:
