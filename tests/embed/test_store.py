@@ -332,6 +332,17 @@ def test_a_kind_that_the_model_does_not_take_is_refused(tmp_path: Path) -> None:
         write(tmp_path / "store", encoder, texts=None, images=[Image.new("RGB", (1, 1))] * ROWS)
 
 
+def test_a_kill_loses_at_most_1024_rows_unless_told_otherwise(tmp_path: Path) -> None:
+    texts = ["x"] * 1025
+    store = write_store(tmp_path / "store", HashingEncoder(), list(map(str, range(1025))), texts=texts, progress=False)
+    assert [len(shard) for shard in store.shards] == [1024, 1]
+
+
+def test_a_bar_says_what_is_embedded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "store", progress=True, description="captions")
+    assert "captions: 100%" in capsys.readouterr().err
+
+
 def test_a_bar_that_goes_on_counts_what_was_done_before(tmp_path: Path) -> None:
     run(tmp_path / "store", "batch:6")
     finished: list[int] = []

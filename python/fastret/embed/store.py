@@ -96,8 +96,9 @@ def write_store(
     images: Images = None,
     dtype: torch.dtype = torch.float32,
     batch_size: int = 32,
-    shard_rows: int = 4096,
+    shard_rows: int = 1024,
     progress: Progress = None,
+    description: str = "embed",
 ) -> EmbeddingStore:
     """Embed texts, images, or pairs of both, row i under ids[i], into a store of [N, D] vectors, and open it.
 
@@ -105,6 +106,11 @@ def write_store(
 
     Where `path` holds the beginning of the same store, finished shards are kept and the run goes on at the next;
     with the same batch_size the bytes are those of a run that was never stopped. A finished store is opened as it is.
+    Inputs are compared by content: image files may have moved in the meantime, and must not have changed.
+
+    shard_rows: the most rows that a kill loses: 1024 are minutes of a slow model, and few enough files for millions
+        of rows.
+    description: what stands beside the progress bar.
 
     Raises ValueError where ids are repeated or not as many as the inputs; where the folder holds something else; where
     it was begun with another model, prompt, dtype, ids or inputs; and where a finished shard was altered.
@@ -114,7 +120,9 @@ def write_store(
     plan = _plan(encoder, ids, texts, images, dtype, shard_rows)
     done = _begin(path, plan, ids)
     if progress is None or isinstance(progress, bool):
-        with progress_bar(len(ids), progress, done=sum(shard.rows for shard in done.values())) as bar:
+        with progress_bar(
+            len(ids), progress, done=sum(shard.rows for shard in done.values()), description=description
+        ) as bar:
             _write_missing_shards(path, encoder, plan, done, texts, images, batch_size, bar.update)
     else:
         _write_missing_shards(path, encoder, plan, done, texts, images, batch_size, progress)
