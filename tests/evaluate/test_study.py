@@ -281,6 +281,48 @@ def test_the_cache_saves_embedding_again(colour_folder, colour_encoder, tmp_path
     assert third.calls == [("texts", 12)]
 
 
+def refuse_wide(images, return_tensors):
+    """An image processor that takes squares of 8 x 8 only."""
+    if images[0].width > 8:
+        raise ValueError("it is too wide")
+
+
+@pytest.mark.parametrize("task", ["t2i", "i2t", "t2it"])
+def test_an_image_that_one_model_refuses_is_left_out_for_all_of_them(colour_folder, colour_encoder, task):
+    Image.new("RGB", (16, 8), (10, 10, 250)).save(colour_folder / "images" / "blue.png")
+    picky, other = colour_encoder("picky"), colour_encoder("other")
+    picky.image_processor = refuse_wide
+    study = run_study(colour_folder, [other, picky], [task], skip_bad=True, progress=False)
+    for evaluation in study.evaluations:
+        assert evaluation.dataset["skipped"] == {"image that the model does not take": 1}
+        assert not any("blue" in id_ for id_ in [*evaluation.query_ids, *evaluation.run.candidate_ids])
+    assert f"squares, {task}: 1 record left out: image that the model does not take" in study.remarks()
+    assert dict(other.calls)["images"] == 5
+    without_images = run_study(colour_folder, [picky], ["t2t"], skip_bad=True, progress=False)
+    assert without_images.evaluations[0].dataset["skipped"] == {}
+
+
+def test_items_whose_image_a_model_refuses_are_left_out(tmp_path, write_jsonl, square, colour_encoder):
+    square(tmp_path / "red.png", "red")
+    Image.new("RGB", (16, 8)).save(tmp_path / "wide.png")
+    write_jsonl(tmp_path / "corpus.jsonl", [{"_id": "a", "image": "red.png"}, {"_id": "b", "image": "wide.png"}])
+    write_jsonl(tmp_path / "queries.jsonl", [{"_id": "q", "text": "red"}])
+    (tmp_path / "qrels.tsv").write_text("q\ta\t1\nq\tb\t1\n")
+    encoder = colour_encoder()
+    encoder.image_processor = refuse_wide
+    (evaluation,) = run_study(tmp_path, [encoder], ["t2i"], skip_bad=True, progress=False).evaluations
+    assert evaluation.run.candidate_ids == ["a"] and evaluation.dataset["relevant_pairs"] == 1
+    Image.new("RGB", (16, 8)).save(tmp_path / "red.png")
+    with pytest.raises(ValueError, match=r"must hold queries with qrels, and candidates, got 1 and 0$"):
+        run_study(tmp_path, [encoder], ["t2i"], skip_bad=True, progress=False)
+
+
+def test_the_bar_of_a_cached_embedding_says_what_is_embedded(colour_folder, colour_encoder, tmp_path, capsys):
+    run_study(colour_folder, [colour_encoder("m")], ["t2i"], cache=tmp_path / "cache", progress=True)
+    bars = capsys.readouterr().err
+    assert "m t2i queries" in bars and "m t2i candidates" in bars
+
+
 def test_a_study_that_cannot_be(colour_folder, colour_encoder, tmp_path):
     for models, tasks, counts in (([], ["t2i"], "0 and 1"), ([colour_encoder()], [], "1 and 0")):
         sentence = rf"^run_study: squares holds texts or images, .* at least one model and one task, got {counts}$"

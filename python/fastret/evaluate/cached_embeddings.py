@@ -48,11 +48,11 @@ class CollectionEmbedder:
                     description=description,
                 )
                 if self._cache is None
-                else self._stored(collection, key, self._cache)
+                else self._stored(collection, key, self._cache, description)
             )
         return self._embedded[key]
 
-    def _stored(self, collection: Collection, key: str, cache: Path) -> Tensor:
+    def _stored(self, collection: Collection, key: str, cache: Path, description: str) -> Tensor:
         """Embeddings of a store of this model and collection, which an earlier run finished, began or did not."""
         from fastret.embed.store import write_store
 
@@ -67,6 +67,7 @@ class CollectionEmbedder:
             images=collection.images,
             batch_size=self._batch_size,
             progress=self._progress,
+            description=description,
         ).embeddings
 
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from fastret.ops.arrays import Metric
@@ -17,7 +18,7 @@ from .encoding import check_inputs
 from .evaluation import DEFAULT_KS, Evaluation, check_metric, evaluate_embeddings
 from .metrics import check_ks
 from .models import Model, find_models
-from .readers import read_source
+from .readers import Source, read_source
 from .readers.embeddings import PlainEmbeddings
 from .tasks import parse_task
 
@@ -113,6 +114,7 @@ def run_study(
     data: what `read_dataset` reads. Plain embeddings need no models and may go without a task.
     models: names or folders for `fastret.embed.load_encoder`, or encoders.
     load_options: for `load_encoder`; pooling and prompt go to the models that take them.
+    skip_bad: leave out and count bad records, and images that one of the models does not take.
     exclude_self: overrides `Dataset.exclude_self`.
     cache: a folder that keeps embeddings, so that a later or interrupted study does not embed again.
 
@@ -142,6 +144,9 @@ def run_study(
     for model in found:
         for dataset in datasets:
             _check_dataset(model.name, model.inputs, dataset)
+    if skip_bad and _has_images(datasets):
+        _leave_out_refused_images(source, found)
+        datasets = [_with_exclude_self(source.dataset(task), exclude_self) for task in parsed]
     evaluations: list[Evaluation] = []
     for model in found:  # a call each, so that one model is freed before the next is loaded
         evaluations += _evaluate_model(model, datasets, embedding, options)
@@ -176,6 +181,19 @@ def _evaluate(embedder: CollectionEmbedder, dataset: Dataset, options: Mapping[s
         timings={"embed_s": time.perf_counter() - start},
         **options,
     )
+
+
+def _leave_out_refused_images(source: Source, models: Sequence[Model]) -> None:
+    """What one model refuses is left out for all, because they are compared on the same queries."""
+    from fastret.embed.images import REFUSED_IMAGE, image_faults
+
+    for model in models:
+        source.leave_out_images(partial(image_faults, model.load()), REFUSED_IMAGE)
+
+
+def _has_images(datasets: Sequence[Dataset]) -> bool:
+    sides = [side for dataset in datasets for side in (dataset.queries, dataset.candidates)]
+    return any(image is not None for side in sides for image in side.images)
 
 
 def _with_exclude_self(dataset: Dataset, exclude_self: bool | None) -> Dataset:

@@ -10,6 +10,7 @@ from ..dataset import Dataset
 from ..tasks import Task, parse_task
 from . import beir, embeddings, image_folder, karpathy, parquet
 from .bad_records import BadRecords
+from .images import FaultFinder
 
 
 class Source(Protocol):
@@ -17,15 +18,25 @@ class Source(Protocol):
 
     name: str
 
-    def dataset(self, task: Task) -> Dataset: ...
+    def dataset(self, task: Task) -> Dataset:
+        """Raises ValueError for a task that the data do not give."""
+        ...
+
+    def leave_out_images(self, find_faults: FaultFinder, reason: str) -> None:
+        """Leave out, and count under the reason, the items whose image has a fault. Raises ValueError if all have."""
+        ...
 
 
 class Format(Protocol):
     """A module of this folder."""
 
-    def recognises(self, path: Path) -> bool: ...
+    def recognises(self, path: Path) -> bool:
+        """Whether the file or folder looks like one of this format."""
+        ...
 
-    def read(self, path: Path, split: str | None, bad: BadRecords) -> Source: ...
+    def read(self, path: Path, split: str | None, bad: BadRecords) -> Source:
+        """Raises ValueError where nothing can be read, and, unless bad records are skipped, at the first bad one."""
+        ...
 
 
 # In the order in which a path is tried.

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..dataset import Collection, Dataset
 from ..tasks import Task
 from .bad_records import BadRecords
+from .images import FaultFinder
 from .qrels import known_qrels, read_qrels
 from .records import DistinctIds
 from .vector_files import read_npy, read_safetensors
@@ -72,7 +73,11 @@ class PlainEmbeddings:
         self._query_ids, self._candidate_ids = query_ids, candidate_ids
         self._qrels, self._embeddings, self._bad = qrels, embeddings, bad
 
+    def leave_out_images(self, find_faults: FaultFinder, reason: str) -> None:
+        """There are none."""
+
     def dataset(self, task: Task | None = None) -> Dataset:
+        """The same data whatever the task, which is called "embeddings" without one."""
         return Dataset(
             name=self.name,
             task=task.name if task else "embeddings",

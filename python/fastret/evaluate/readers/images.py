@@ -1,21 +1,49 @@
-"""Whether images decode, found out before hours of embedding rather than in the middle."""
+"""Whether images can be used, found out before hours of embedding rather than in the middle."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeAlias, TypeVar
 
 from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from ..dataset import ImageSource
+from ..dataset import ImageSource
+from .bad_records import BadRecords
+
+# Why each image cannot be used, or None where it can (or where there is none).
+FaultFinder: TypeAlias = "Callable[[Sequence[ImageSource | None]], list[str | None]]"
 
 # PIL names a file in memory by its address, which would differ from run to run.
 _OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-fA-F]+>")
+
+
+class WithImage(Protocol):
+    """What a reader made of a record."""
+
+    @property
+    def place(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def image(self) -> ImageSource | None: ...
+
+
+T = TypeVar("T", bound=WithImage)
+
+
+def with_usable_images(items: Sequence[T], find_faults: FaultFinder, reason: str, bad: BadRecords) -> list[T]:
+    """The items without those whose image has a fault, which are reported."""
+    usable = []
+    for item, fault in zip(items, find_faults([item.image for item in items]), strict=True):
+        if fault is None:
+            usable.append(item)
+        else:
+            bad.found(reason, f"{item.place}, id {item.id!r}: the {reason}: {fault}")
+    return usable
 
 
 def decoding_faults(images: Sequence[ImageSource | None]) -> list[str | None]:

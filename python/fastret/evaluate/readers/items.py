@@ -18,12 +18,14 @@ from .bad_records import (
     UNDECODABLE_IMAGE,
     BadRecords,
 )
-from .images import decoding_faults
+from .images import FaultFinder, decoding_faults, with_usable_images
 from .records import DistinctIds, Record, id_of
 
 
 @dataclass(frozen=True)
 class Item:
+    """A query or a candidate with a text, an image or both; `place` is the file and line that an error names."""
+
     place: str
     id: str
     text: str | None
@@ -36,14 +38,25 @@ class QueriesAndCandidates:
 
     def __init__(self, path: Path, queries: list[Item], candidates: list[Item], qrels: Qrels, bad: BadRecords) -> None:
         """Raises ValueError where there are no queries or no candidates."""
-        if not queries or not candidates:
-            raise ValueError(
-                f"{path}: must hold queries with qrels, and candidates, got {len(queries)} and {len(candidates)}"
-            )
         self.name = path.resolve().name
-        self._queries, self._candidates, self._qrels, self._bad = queries, candidates, qrels, bad
+        self._path, self._queries, self._candidates, self._qrels, self._bad = path, queries, candidates, qrels, bad
+        self._check_not_empty()
+
+    def leave_out_images(self, find_faults: FaultFinder, reason: str) -> None:
+        """Leaves out the items whose image has a fault. Raises ValueError where nothing is left."""
+        self._queries = with_usable_images(self._queries, find_faults, reason, self._bad)
+        self._candidates = with_usable_images(self._candidates, find_faults, reason, self._bad)
+        self._check_not_empty()
+
+    def _check_not_empty(self) -> None:
+        if not self._queries or not self._candidates:
+            raise ValueError(
+                f"{self._path}: must hold queries with qrels, and candidates, "
+                f"got {len(self._queries)} and {len(self._candidates)}"
+            )
 
     def dataset(self, task: Task) -> Dataset:
+        """Raises ValueError, naming it, where an item lacks the input that the task needs (or skips it)."""
         bad = BadRecords(self._bad.skip_bad)
         queries = _side(self._queries, task.queries, task, bad)
         candidates = _side(self._candidates, task.candidates, task, bad)
@@ -84,13 +97,7 @@ def read_items(records: Iterable[Record], folder: Path, bad: BadRecords) -> list
             items.append(Item(record.place, id_, text, image))
         elif not has_image(record.fields):
             bad.found(EMPTY_TEXT, f"{record.place}, id {id_!r}: text must not be empty where there is no image")
-    decoded = []
-    for item, fault in zip(items, decoding_faults([item.image for item in items]), strict=True):
-        if fault is None:
-            decoded.append(item)
-        else:
-            bad.found(UNDECODABLE_IMAGE, f"{item.place}, id {item.id!r}: the image does not decode: {fault}")
-    return decoded
+    return with_usable_images(items, decoding_faults, UNDECODABLE_IMAGE, bad)
 
 
 def has_image(fields: dict[str, Any]) -> bool:

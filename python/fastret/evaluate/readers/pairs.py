@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 from ..dataset import Collection, Dataset, ImageSource
 from ..tasks import Task
 from .bad_records import DUPLICATE_ID, EMPTY_TEXT, MALFORMED, UNDECODABLE_IMAGE, BadRecords
-from .images import decoding_faults
+from .images import FaultFinder, decoding_faults, with_usable_images
 from .records import Record
 
 _Content: TypeAlias = tuple[str, str | None, "ImageSource | None"]  # id, text, image
@@ -47,17 +47,15 @@ class ImageCaptions:
 
     def __init__(self, path: Path, records: Iterable[CaptionedImage], bad: BadRecords) -> None:
         """Joins the records of an image, leaves out images that do not decode. Raises ValueError where none is left."""
-        items = _joined(records, bad)
-        decoded = []
-        for item, fault in zip(items, decoding_faults([item.image for item in items]), strict=True):
-            if fault is None:
-                decoded.append(item)
-            else:
-                bad.found(UNDECODABLE_IMAGE, f"{item.place}, id {item.id!r}: the image does not decode: {fault}")
-        if not decoded:
-            raise ValueError(f"{path}: must hold at least one image with a caption or a label, got none")
         self.name = path.stem if path.is_file() else path.resolve().name
-        self._path, self._items, self._bad = path, decoded, bad
+        self._path, self._items, self._bad = path, _joined(records, bad), bad
+        self.leave_out_images(decoding_faults, UNDECODABLE_IMAGE)
+
+    def leave_out_images(self, find_faults: FaultFinder, reason: str) -> None:
+        """Leaves out the images with a fault, and their captions. Raises ValueError where nothing is left."""
+        self._items = with_usable_images(self._items, find_faults, reason, self._bad)
+        if not self._items:
+            raise ValueError(f"{self._path}: must hold at least one image with a caption or a label, got none")
 
     def dataset(self, task: Task) -> Dataset:
         """Raises ValueError for a task that pairs do not define."""
