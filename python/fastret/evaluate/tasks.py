@@ -13,11 +13,14 @@ SIDES = ("t", "i", "it")
 
 @dataclass(frozen=True)
 class Task:
+    """What is searched with what: `Task("t", "i")` is t2i."""
+
     queries: str  # "t", "i" or "it"
     candidates: str
 
     @property
     def name(self) -> str:
+        """Such as "t2i"."""
         return f"{self.queries}2{self.candidates}"
 
 

@@ -14,6 +14,8 @@ _INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 class Judgement(NamedTuple):
+    """One line of a qrels file: how relevant the candidate is to the query, above 0 where it is."""
+
     place: str
     query_id: str
     candidate_id: str

@@ -11,6 +11,8 @@ from .bad_records import DUPLICATE_ID, MALFORMED, BadRecords
 
 
 class Record(NamedTuple):
+    """A row of a JSON Lines or parquet file."""
+
     place: str  # "metadata.jsonl line 3"
     fields: dict[str, Any]
 
