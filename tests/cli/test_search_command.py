@@ -234,7 +234,7 @@ def test_a_trec_run_ranks_larger_scores_first(tmp_path: Path, run: Run, keys: to
     write_npy(tmp_path / "keys", keys)
     out = tmp_path / "run.trec"
     result = run("--keys", tmp_path / "keys", "--queries", queries, "--metric", "l2", "-k", 4, "--out", out)
-    assert result.stdout == f"3 queries, 30 keys: {out}\n"
+    assert result.stdout == f"written: {out} (queries: 3, keys: 30)\n"
     scores, ids = fastret.search(np.load(queries), keys.numpy(), 4, "l2")
     lines = [line.split() for line in out.read_text().splitlines()]
     assert [(line[0], line[1], line[3], line[5]) for line in lines] == [

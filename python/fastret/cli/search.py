@@ -100,7 +100,7 @@ def search_files(
     if as_json:
         typer.echo(json.dumps(as_object(neighbours)))
     elif out is not None:
-        typer.echo(f"{len(query_vectors.rows)} queries, {len(key_vectors.rows)} keys: {out}")
+        typer.echo(f"written: {out} (queries: {len(query_vectors.rows)}, keys: {len(key_vectors.rows)})")
     else:
         typer.echo("query\trank\tid\tscore")
         for query, name in enumerate(neighbours.query_names):
