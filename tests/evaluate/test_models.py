@@ -30,6 +30,13 @@ def test_a_configuration_is_enough_to_know_a_model(tmp_path, model_type, kind):
     assert model.options == options and remarks == []  # one kind of model alone: nothing is left out
 
 
+@pytest.mark.parametrize("options", [{"pooling": "max"}, {"prompt": "sumary"}])
+def test_an_option_that_no_model_knows_is_refused_before_any_is_loaded(tmp_path, options):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    with pytest.raises(ValueError, match=r"^load_encoder: (pooling|prompt) must be .*, got '(max|sumary)'$"):
+        find_models([tmp_path], options)
+
+
 def test_a_model_that_is_not_there_or_not_supported_is_named(tmp_path):
     with pytest.raises(OSError, match=r"^load_encoder: there is no model at no/such/folder;"):
         find_models(["no/such/folder"], {})

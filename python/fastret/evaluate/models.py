@@ -33,10 +33,17 @@ def find_models(
     """The models, and remarks on options that do not apply to one of them.
 
     An option that only some models take is left out for the others; one that none takes stays, to be refused.
-    Raises ValueError or OSError as `load_encoder` does, for a model that is not there or not supported.
+    Raises ValueError or OSError as `load_encoder` does, for a model that is not there or not supported, and for a
+    pooling or a prompt that is none.
     """
     from fastret.embed.encoder import INPUTS, model_kind
+    from fastret.embed.pooling import check_pooling
+    from fastret.embed.prompts import resolve_prompt
 
+    # The first model may not take these, and embed for hours before the second one refuses them.
+    resolve_prompt(options.get("prompt"))
+    if options.get("pooling") is not None:
+        check_pooling(options["pooling"])
     kinds = {os.fspath(m): model_kind(os.fspath(m)) for m in models if isinstance(m, (str, os.PathLike))}
     all_dual = set(kinds.values()) == {"dual"}
     found, remarks = [], []
