@@ -214,9 +214,14 @@ def test_words_of_another_model_are_refused(
     result = run("--keys", tmp_path / "store", "--text", "a", "--model", "other")
     assert isinstance(result.exception, ValueError)
     assert str(result.exception) == (
-        "--text must be embedded by the model that made the store, a/b of family 'letters', "
-        "got letters of family 'other'"
+        "queries must be embedded by the model that made the store of keys, a/b of family 'letters', "
+        "got a/b of family 'other'"
     )
+    write_store(tmp_path / "other", ModelOfAStore("other"), ["x"], texts=["ab"], progress=False)
+    result = run("--keys", tmp_path / "store", "--queries", tmp_path / "other")
+    assert isinstance(result.exception, ValueError) and "got a/b of family 'other'" in str(result.exception)
+    write_store(tmp_path / "queries", ModelOfAStore(pooling="mean"), ["x"], texts=["ab"], progress=False)
+    assert run("--keys", tmp_path / "store", "--queries", tmp_path / "queries").exit_code == 0
 
 
 def test_words_for_plain_keys_take_the_options_of_a_model(

@@ -33,7 +33,7 @@ class Vectors(NamedTuple):
     names: list[str] | None = None  # [n], of a store or of --text
     ids: Tensor | None = None  # [n] int64, of an index file
     metric: Metric | None = None  # of an index file
-    model: Mapping[str, str] | None = None  # of a store: `Encoder.describe()` of what made it
+    model: Mapping[str, str] | None = None  # `Encoder.describe()` of what made them, of a store or of --text
 
 
 class Neighbours(NamedTuple):
@@ -94,6 +94,7 @@ def search_files(
     check_queries(keys, queries, text, options)
     key_vectors = read_vectors(keys)
     query_vectors = embed_words(text, key_vectors, options) if text else read_vectors(cast(Path, queries))
+    check_same_model(query_vectors.model, key_vectors.model)
     neighbours = find_neighbours(query_vectors, key_vectors, k, metric.value if metric else None)
     if out is not None:
         _WRITERS[out.suffix](neighbours, out)
@@ -123,7 +124,7 @@ def embed_words(text: list[str], keys: Vectors, options: Mapping[str, str | None
     """Words as query vectors, which they then name.
 
     What made a store embeds its queries too: model, revision, pooling, prompt and dtype, unless the options say
-    otherwise. Raises ValueError where that is another model.
+    otherwise. Raises ValueError, as `check_same_model` does, before any work.
     """
     from ..embed import load_encoder
 
@@ -135,15 +136,24 @@ def embed_words(text: list[str], keys: Vectors, options: Mapping[str, str | None
         chosen["revision"] = made_with["revision"]
     chosen |= {name: value for name, value in options.items() if name != "model" and value is not None}
     encoder = load_encoder(options["model"] or made_with["model"], **chosen)
-    if keys.model is not None:
-        found = encoder.describe()
-        for fact in ("family", "revision"):
-            if found.get(fact) != made_with.get(fact):
-                raise ValueError(
-                    f"--text must be embedded by the model that made the store, {made_with['model']} of {fact} "
-                    f"{made_with.get(fact)!r}, got {encoder.name} of {fact} {found.get(fact)!r}"
-                )
-    return Vectors(encoder.encode_texts(text), names=text)
+    described = encoder.describe()
+    check_same_model(described, keys.model)
+    return Vectors(encoder.encode_texts(text), names=text, model=described)
+
+
+def check_same_model(queries: Mapping[str, str] | None, keys: Mapping[str, str] | None) -> None:
+    """Raises ValueError where two models are known that differ: their vectors have nothing in common.
+
+    The pooling and the prompt may differ: some models have a prompt for queries and another for keys.
+    """
+    if queries is None or keys is None:
+        return
+    for fact in ("family", "revision"):
+        if queries.get(fact) != keys.get(fact):
+            raise ValueError(
+                f"queries must be embedded by the model that made the store of keys, {keys['model']} of {fact} "
+                f"{keys.get(fact)!r}, got {queries['model']} of {fact} {queries.get(fact)!r}"
+            )
 
 
 def read_vectors(path: Path) -> Vectors:
