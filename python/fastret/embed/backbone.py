@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import huggingface_hub.utils
 import torch
 import transformers
 from torch import Tensor
@@ -123,14 +124,18 @@ def quiet() -> Iterator[None]:
     """Keep transformers' notices and bars off stderr: what matters of them is raised, the rest is noise."""
     logging: Any = transformers.utils.logging
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub_logging: Any = huggingface_hub.utils.logging
+    hub_verbosity = hub_logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
     try:
         # The GGUF reader draws a bar that no setting turns off.
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
         logging.set_verbosity(verbosity)
+        hub_logging.set_verbosity(hub_verbosity)
         if bar:
             logging.enable_progress_bar()
 
