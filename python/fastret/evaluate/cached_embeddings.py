@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .dataset import Collection, ImageSource
+from .dataset import Collection
 from .encoding import check_inputs, embed_collection
 
 if TYPE_CHECKING:
@@ -72,21 +72,8 @@ class CollectionEmbedder:
 
 
 def fingerprint(collection: Collection) -> str:
-    """A hash of ids, texts and images; of image files that of path, size and time of change."""
-    digest = hashlib.sha256()
-    for id_, text, image in zip(collection.ids, collection.texts, collection.images, strict=True):
-        for part in (id_.encode(), b"" if text is None else b"t" + text.encode(), _image_bytes(image)):
-            digest.update(f"{len(part)} ".encode())  # so that no two sequences of parts run together
-            digest.update(part)
-    return digest.hexdigest()
+    """A hash of ids, texts and the content of images."""
+    from fastret.embed.fingerprint import inputs_sha256
 
-
-def _image_bytes(image: ImageSource | None) -> bytes:
-    if image is None:
-        return b""
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, Path):
-        status = image.stat()
-        return f"{image.resolve()} {status.st_size} {status.st_mtime_ns}".encode()
-    return f"{image.mode} {image.size} ".encode() + image.tobytes()
+    inputs = inputs_sha256(collection.texts, collection.images)
+    return hashlib.sha256(json.dumps([list(collection.ids), inputs]).encode()).hexdigest()
