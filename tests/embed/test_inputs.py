@@ -14,7 +14,8 @@ from PIL import Image
 from fastret.embed import Encoder
 from fastret.embed.batching import encode_batches
 from fastret.embed.control_tokens import ControlTokenGuard
-from fastret.embed.images import image_faults, open_image, pixel_count
+from fastret.embed.images import open_image, pixel_count
+from fastret.embed.refused_images import image_faults
 
 SIGHTED = [*tiny_models.DUAL_ENCODERS, *tiny_models.MULTIMODAL]
 TinyEncoder = Callable[[str], Encoder]

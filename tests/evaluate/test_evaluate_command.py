@@ -53,7 +53,7 @@ def loaded(monkeypatch, colour_encoder):
         return "dual" if name.startswith("dual") else "text" if name == "texts" else "multimodal"
 
     monkeypatch.setattr(fastret.embed, "load_encoder", load_encoder)
-    monkeypatch.setattr(fastret.embed.encoder, "model_kind", model_kind)
+    monkeypatch.setattr(fastret.embed.loading, "model_kind", model_kind)
     return calls
 
 

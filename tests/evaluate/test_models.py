@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fastret.embed.dual import DualEncoder
-from fastret.embed.encoder import INPUTS
+from fastret.embed.loading import INPUTS
 from fastret.embed.mllm import MultimodalEncoder
 from fastret.embed.text import TextEncoder
 from fastret.evaluate.models import find_models

@@ -65,7 +65,7 @@ def embed(
 ) -> None:
     """Embed texts, images or pairs into memory-mapped shards with ids and a manifest."""
     from ..embed import load_encoder
-    from ..embed.images import REFUSED_IMAGE
+    from ..embed.refused_images import REFUSED_IMAGE
     from ..embed.store import open_store, write_store
 
     wanted = kind or (Kind.text if data.suffix == ".txt" else Kind.image)
@@ -112,7 +112,7 @@ def _read(
 
 def _taken(encoder: Encoder, collection: Collection) -> Collection:
     """The items whose images the encoder takes."""
-    from ..embed.images import image_faults
+    from ..embed.refused_images import image_faults
     from ..evaluate import Collection
 
     rows = [row for row, fault in enumerate(image_faults(encoder, collection.images)) if fault is None]

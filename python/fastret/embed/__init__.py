@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .encoder import Encoder, load_encoder
+from .encoder import Encoder
+from .loading import load_encoder
 
 __all__ = ["Encoder", "load_encoder"]

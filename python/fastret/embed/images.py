@@ -7,21 +7,13 @@ import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from .batching import progress_bar
-
-if TYPE_CHECKING:
-    from .encoder import Encoder
-
 ImageInput = Image.Image | str | Path | bytes
 """A decoded image, the path of a file, or the content of one."""
-
-REFUSED_IMAGE = "image that the model does not take"
-"""The reason under which commands count the images that `image_faults` found."""
 
 
 def open_image(image: ImageInput) -> Image.Image:
@@ -81,31 +73,6 @@ def check_processable(image_processor: Any, image: ImageInput) -> None:
             f"encode_images: the model does not take the image {_where(image)} of {opened.width} x {opened.height} "
             f"pixels: {error}"
         ) from error
-
-
-def image_faults(encoder: Encoder, images: Sequence[ImageInput | None]) -> list[str | None]:
-    """Why the encoder would refuse each image, in a sentence; None where it takes it, or where there is none.
-
-    Decodes and preprocesses every image and embeds none, so that bad ones can be left out before hours of embedding.
-    """
-    image_processor = getattr(encoder, "image_processor", None)
-
-    def fault(image: ImageInput | None) -> str | None:
-        try:
-            if image is not None and image_processor is not None:
-                check_processable(image_processor, image)
-            elif image is not None:
-                open_image(image)
-        except (ValueError, FileNotFoundError) as error:
-            return str(error)
-        return None
-
-    faults = []
-    with ThreadPoolExecutor() as pool, progress_bar(len(images), None, description="checking images") as bar:
-        for found in pool.map(fault, images):
-            faults.append(found)
-            bar.update()
-    return faults
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -36,7 +36,7 @@ def find_models(
     Raises ValueError or OSError as `load_encoder` does, for a model that is not there or not supported, and for a
     pooling or a prompt that is none.
     """
-    from fastret.embed.encoder import INPUTS, model_kind
+    from fastret.embed.loading import INPUTS, model_kind
     from fastret.embed.pooling import check_pooling
     from fastret.embed.prompts import resolve_prompt
 

@@ -185,7 +185,7 @@ def _evaluate(embedder: CollectionEmbedder, dataset: Dataset, options: Mapping[s
 
 def _leave_out_refused_images(source: Source, models: Sequence[Model]) -> None:
     """What one model refuses is left out for all, because they are compared on the same queries."""
-    from fastret.embed.images import REFUSED_IMAGE, image_faults
+    from fastret.embed.refused_images import REFUSED_IMAGE, image_faults
 
     for model in models:
         source.leave_out_images(partial(image_faults, model.load()), REFUSED_IMAGE)
