@@ -36,11 +36,13 @@ inline void check_k(const char* op, int64_t k) {
   STD_TORCH_CHECK(k >= 0, op, ": k must not be negative, got ", k);
 }
 
-// queries and keys: the same number of axes, dtype, device and D.
+// queries and keys: `axes` axes each, one device, the same D and (3 axes) the same B.
 inline void check_pair(const char* op, const Tensor& queries, const Tensor& keys, int64_t axes) {
   STD_TORCH_CHECK(queries.dim() == axes && keys.dim() == axes, op, ": queries and keys must have ", axes,
                   " axes, got ", shape_of(queries), " and ", shape_of(keys));
   STD_TORCH_CHECK(queries.size(axes - 1) == keys.size(axes - 1), op, ": queries and keys must share D, got ",
+                  shape_of(queries), " and ", shape_of(keys));
+  STD_TORCH_CHECK(axes == 2 || queries.size(0) == keys.size(0), op, ": queries and keys must share B, got ",
                   shape_of(queries), " and ", shape_of(keys));
   STD_TORCH_CHECK(queries.device() == keys.device(), op, ": queries and keys must be on one device");
 }

@@ -10,8 +10,6 @@ namespace fastret::ops {
 Tensor cosine_scores_cuda(const Tensor& queries, const Tensor& keys, int64_t metric,
                           std::optional<ScalarType> out_dtype) {
   check_pair("cosine_scores", queries, keys, 3);
-  STD_TORCH_CHECK(queries.size(0) == keys.size(0), "cosine_scores: queries and keys must share B, got ",
-                  shape_of(queries), " and ", shape_of(keys));
   const ScalarType type = out_dtype.value_or(ScalarType::Float);
   const DType out = dtype_of("cosine_scores", type);
   const torch::stable::accelerator::DeviceGuard guard(queries.get_device_index());
