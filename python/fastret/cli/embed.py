@@ -66,7 +66,7 @@ def embed(
     """Embed texts, images or pairs into memory-mapped shards with ids and a manifest."""
     from ..embed import load_encoder
     from ..embed.refused_images import REFUSED_IMAGE
-    from ..embed.store import open_store, write_store
+    from ..embed.store import write_store
 
     wanted = kind or (Kind.text if data.suffix == ".txt" else Kind.image)
     collection, skipped = _read(data, wanted, queries=queries, split=split, skip_bad=skip_bad)
@@ -81,8 +81,9 @@ def embed(
         taken = _taken(encoder, collection)
         if refused := len(collection) - len(taken):
             collection, skipped = taken, {**skipped, REFUSED_IMAGE: refused}
-    write_store(out, encoder, collection.ids, texts=collection.texts, images=collection.images, batch_size=batch_size)
-    store = open_store(out, verify=True)
+    store = write_store(
+        out, encoder, collection.ids, texts=collection.texts, images=collection.images, batch_size=batch_size
+    )
     if as_json:
         facts = {"store": str(out), "count": len(store), "dim": store.manifest.dim, "kind": store.manifest.kind}
         typer.echo(json.dumps({**facts, "model": dict(store.manifest.model), "skipped": skipped}))

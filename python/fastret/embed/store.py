@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -30,6 +29,7 @@ from .encoder import Encoder
 from .fingerprint import inputs_sha256
 from .images import ImageInput
 from .manifest import MANIFEST_FILE, Manifest, Shard, remove_half_written, sha256_of_file, write_atomically
+from .mixed_rows import encode_rows, kind_of
 
 Texts = Sequence[str | None] | None
 Images = Sequence[ImageInput | None] | None
@@ -208,45 +208,29 @@ def _write_missing_shards(
         file = f"embeddings-{number:05d}.safetensors"
         if file in done:
             continue
-        rows = range(start, min(start + plan.shard_rows, plan.count))
-        embeddings = _encode_rows(encoder, rows, texts, images, batch_size, progress)
+        stop = min(start + plan.shard_rows, plan.count)
+        absent = [None] * (stop - start)
+        embeddings = encode_rows(
+            encoder,
+            absent if texts is None else texts[start:stop],
+            absent if images is None else images[start:stop],
+            batch_size=batch_size,
+            progress=progress,
+        )
         content = safetensors.torch.save({"embeddings": embeddings.to(getattr(torch, plan.dtype)).contiguous()})
         write_atomically(path / file, content)
         done[file] = Shard(file, len(embeddings), len(content), hashlib.sha256(content).hexdigest())
         replace(plan, shards=tuple(done[name] for name in sorted(done))).write(path)
 
 
-def _encode_rows(
-    encoder: Encoder, rows: range, texts: Texts, images: Images, batch_size: int, progress: Progress
-) -> Tensor:
-    """[len(rows), dim] float32, each row through the method for what it carries."""
-    shard_texts = [None if texts is None else texts[row] for row in rows]
-    shard_images = [None if images is None else images[row] for row in rows]
-    kinds = _kinds(rows, shard_texts, shard_images)
-    embeddings = torch.empty(len(rows), encoder.dim, dtype=torch.float32)
-    arguments: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
-    for kind in sorted(set(kinds)):
-        chosen = [position for position, its_kind in enumerate(kinds) if its_kind == kind]
-        its_texts = [text for text in (shard_texts[position] for position in chosen) if text is not None]
-        its_images = [image for image in (shard_images[position] for position in chosen) if image is not None]
-        if kind == "text":
-            embeddings[chosen] = encoder.encode_texts(its_texts, **arguments)
-        elif kind == "image":
-            embeddings[chosen] = encoder.encode_images(its_images, **arguments)
-        else:
-            embeddings[chosen] = encoder.encode_pairs(its_images, its_texts, **arguments)
-    return embeddings
-
-
 def _kinds(ids: Sequence[object], texts: Texts, images: Images) -> list[str]:
     """ "text", "image" or "pair" for each row; raise ValueError, naming the first row with neither."""
     kinds = []
     for row, identifier in enumerate(ids):
-        has_text = texts is not None and texts[row] is not None
-        has_image = images is not None and images[row] is not None
-        if not has_text and not has_image:
+        kind = kind_of(None if texts is None else texts[row], None if images is None else images[row])
+        if not kind:
             raise ValueError(f"write_store: {identifier!r} has neither a text nor an image")
-        kinds.append("pair" if has_text and has_image else "text" if has_text else "image")
+        kinds.append(kind)
     return kinds
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from torch import Tensor
 
+from fastret.embed.mixed_rows import kind_of
+
 from .tasks import parse_task
 
 if TYPE_CHECKING:
@@ -46,13 +48,7 @@ class Collection:
 
     def kinds(self) -> list[str]:
         """What each item carries: "text", "image", "pair" or "" (nothing)."""
-        return [
-            "pair" if text is not None and image is not None
-            else "text" if text is not None
-            else "image" if image is not None
-            else ""
-            for text, image in zip(self.texts, self.images, strict=True)
-        ]  # fmt: skip
+        return [kind_of(text, image) for text, image in zip(self.texts, self.images, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
+
+from fastret.embed.mixed_rows import encode_rows
 
 from .dataset import Collection
 
@@ -44,21 +44,6 @@ def embed_collection(
     Raises ValueError as `check_inputs` does, before any work.
     """
     check_inputs(encoder.name, encoder.inputs, collection)
-    kinds = np.array(collection.kinds())
-    embeddings = torch.empty(len(collection), encoder.dim, dtype=torch.float32)
     disable = None if progress is None else not progress
     with tqdm(total=len(collection), desc=description, unit="item", disable=disable) as bar:
-        arguments: dict[str, Any] = {"batch_size": batch_size, "progress": bar.update}
-        for kind in _NOUNS:
-            rows = np.flatnonzero(kinds == kind).tolist()
-            if not rows:
-                continue
-            # What is missing in a text-only or image-only row is never looked at.
-            texts = [collection.texts[row] or "" for row in rows]
-            images: list[Any] = [collection.images[row] for row in rows]
-            embeddings[rows] = (
-                encoder.encode_texts(texts, **arguments) if kind == "text"
-                else encoder.encode_images(images, **arguments) if kind == "image"
-                else encoder.encode_pairs(images, texts, **arguments)
-            )  # fmt: skip
-    return embeddings
+        return encode_rows(encoder, collection.texts, collection.images, batch_size=batch_size, progress=bar.update)

@@ -119,7 +119,8 @@ class FlatIndex:
         """
         rows = self._checked_rows("add", "vectors", vectors)
         n = len(rows)
-        if self.dtype == torch.float16 and bool((rows.to(self.dtype).isinf() & rows.isfinite()).any()):
+        stored = rows.to(self.dtype)
+        if self.dtype == torch.float16 and bool((stored.isinf() & rows.isfinite()).any()):
             raise ValueError("FlatIndex.add: float16 holds elements up to 65504, got a larger one")
         if ids is None:
             if self._next_id + n > _MOST_IDS:
@@ -135,7 +136,7 @@ class FlatIndex:
         if n == 0:
             return
         self._reserve(self._ntotal + n)
-        self._vectors[self._ntotal : self._ntotal + n] = rows
+        self._vectors[self._ntotal : self._ntotal + n] = stored
         self._ids[self._ntotal : self._ntotal + n] = new_ids
         ascending = smallest >= self._next_id and bool((new_ids[1:] > new_ids[:-1]).all())
         self._ids_ascend = self._ids_ascend and ascending
