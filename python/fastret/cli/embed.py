@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import BatchSize, Device, Dtype, Pooling, Prompt, SkipBad, Split
+
 if TYPE_CHECKING:
     from ..embed import Encoder
     from ..evaluate import Collection
@@ -52,15 +54,13 @@ def embed(
     queries: Annotated[
         bool, typer.Option("--queries", help="Embed a data set's queries instead of its candidates.")
     ] = False,
-    split: Annotated[str | None, typer.Option(help="Split of the data. Default: test, or the only one.")] = None,
-    pooling: Annotated[str | None, typer.Option(help="last, mean, eos or cls. Default: the model's own.")] = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="A preset (summary, e5v), a template with {}, or an instruction.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Items embedded at once.")] = 32,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto: the checkpoint's.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda ... or auto: the first accelerator.")] = "auto",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad records out and count them.")] = False,
+    split: Split = None,
+    pooling: Pooling = None,
+    prompt: Prompt = None,
+    batch_size: BatchSize = 32,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Embed texts, images or pairs into memory-mapped shards with ids and a manifest."""

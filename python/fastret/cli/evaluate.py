@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .metric import MetricName
+from .options import BatchSize, Device, Dtype, MetricName, Pooling, Prompt, SkipBad, Split
 
 if TYPE_CHECKING:
     from ..evaluate import Study
@@ -46,18 +46,16 @@ def evaluate(
         list[int] | None, typer.Option("--k", "-k", min=1, help="A cut-off; may be repeated. Default: 1, 5, 10.")
     ] = None,
     metric: Annotated[MetricName, typer.Option(help="Similarity of two embeddings.")] = MetricName.cosine,
-    split: Annotated[str | None, typer.Option(help="Split of the data. Default: test, or the only one.")] = None,
-    pooling: Annotated[str | None, typer.Option(help="last, mean, eos or cls. Default: the model's own.")] = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="A preset (summary, e5v), a template with {}, or an instruction.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Items embedded at once.")] = 32,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto: the checkpoint's.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda ... or auto: the first accelerator.")] = "auto",
+    split: Split = None,
+    pooling: Pooling = None,
+    prompt: Prompt = None,
+    batch_size: BatchSize = 32,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
     cache: Annotated[
         Path | None, typer.Option(help="Folder that keeps embeddings between runs. Default: OUT/embeddings.")
     ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad records out and count them.")] = False,
+    skip_bad: SkipBad = False,
     exclude_self: Annotated[
         bool | None,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
-from .metric import MetricName
+from .options import MetricName
 
 if TYPE_CHECKING:
     from torch import Tensor
