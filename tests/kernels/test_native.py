@@ -103,7 +103,7 @@ PLANTED_BUGS = {
         "cpu/first_pass.cpp", "unbounded.push_back(key)", "(void)key", "search", "cpu/first_pass.cpp"
     ),
     "a key that reaches the threshold exactly is dropped": PlantedBug(
-        "cpu/scalar.cpp", "uppers[i] >= threshold", "uppers[i] > threshold", "primitives", "cpu/scalar.cpp"
+        "cpu/plain_loops.h", "uppers[i] >= threshold", "uppers[i] > threshold", "primitives", "cpu/scalar.cpp"
     ),
     "the last dimension of a row is missed": PlantedBug(
         "cpu/scalar.cpp", "j < width", "j < width - (width < 16)", "primitives", "cpu/scalar.cpp"

@@ -1,6 +1,7 @@
 // NEON on AArch64. Intrinsics and C headers only: see kernels.cmake.
 #include <arm_neon.h>
 
+#include "kernels/cpu/plain_loops.h"
 #include "kernels/isa.h"
 
 namespace fastret {
@@ -103,20 +104,6 @@ void canonical_squares(const float* const* rows, int64_t dim, double* sums) {
   for (int r = 0; r < kRowsPerCall; ++r) sums[r] = canonical_sum<Term::product>(rows[r], rows[r], dim);
 }
 
-double centre_row(const float* row, double scale, const float* centre, int64_t dim, float* target) {
-  double square = 0;
-  for (int64_t d = 0; d < dim; ++d) {
-    target[d] = float(row[d] * scale - centre[d]);
-    square += double(target[d]) * target[d];
-  }
-  return square;
-}
-
-void pack_panel(const float* const* rows, int64_t dim, float* panel) {
-  for (int64_t d = 0; d < dim; ++d)
-    for (int i = 0; i < kTileKeys; ++i) panel[d * kTileKeys + i] = rows[i][d];
-}
-
 template <int num_queries>
 void dot_tile_of(const float* queries, const float* panel, int64_t dim, float* dots) {
   float32x4_t sums[num_queries][4];
@@ -141,20 +128,11 @@ void dot_tile(const float* queries, int num_queries, const float* panel, int64_t
   tiles[num_queries - 1](queries, panel, dim, dots);
 }
 
-uint32_t filter(const float* dots, float query_norm, const float* slope, const float* offset, float threshold,
-                float* uppers) {
-  uint32_t mask = 0;
-  for (int i = 0; i < kTileKeys; ++i) {
-    uppers[i] = dots[i] + (query_norm * slope[i] + offset[i]);
-    mask |= uint32_t(uppers[i] >= threshold) << i;
-  }
-  return mask;
-}
-
 }  // namespace
 
 extern const Primitives kNeon;
-const Primitives kNeon = {"neon",     kTileQueries, kTileKeys, widen, canonical_rows, canonical_squares,
-                          centre_row, pack_panel,   dot_tile,  filter};
+const Primitives kNeon = {"neon",         kTileQueries,      kTileKeys,  widen,
+                          canonical_rows, canonical_squares, centre_row, pack_panel<kTileKeys>,
+                          dot_tile,       filter<kTileKeys>};
 
 }  // namespace fastret

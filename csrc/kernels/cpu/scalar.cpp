@@ -1,5 +1,6 @@
 // The primitives in plain C++: the definition that the other instruction sets agree with.
 #include "kernels/canonical.h"
+#include "kernels/cpu/plain_loops.h"
 #include "kernels/half.h"
 #include "kernels/isa.h"
 
@@ -46,20 +47,6 @@ void canonical_squares(const float* const* rows, int64_t dim, double* sums) {
   for (int r = 0; r < kRowsPerCall; ++r) sums[r] = canonical_sum<Term::product>(rows[r], rows[r], dim);
 }
 
-double centre_row(const float* row, double scale, const float* centre, int64_t dim, float* target) {
-  double square = 0;
-  for (int64_t d = 0; d < dim; ++d) {
-    target[d] = float(row[d] * scale - centre[d]);
-    square += double(target[d]) * target[d];
-  }
-  return square;
-}
-
-void pack_panel(const float* const* rows, int64_t dim, float* panel) {
-  for (int64_t d = 0; d < dim; ++d)
-    for (int i = 0; i < kTileKeys; ++i) panel[d * kTileKeys + i] = rows[i][d];
-}
-
 void dot_tile(const float* queries, int num_queries, const float* panel, int64_t dim, float* dots) {
   for (int r = 0; r < num_queries; ++r) {
     float sums[kTileKeys] = {};
@@ -69,20 +56,11 @@ void dot_tile(const float* queries, int num_queries, const float* panel, int64_t
   }
 }
 
-uint32_t filter(const float* dots, float query_norm, const float* slope, const float* offset, float threshold,
-                float* uppers) {
-  uint32_t mask = 0;
-  for (int i = 0; i < kTileKeys; ++i) {
-    uppers[i] = dots[i] + (query_norm * slope[i] + offset[i]);
-    mask |= uint32_t(uppers[i] >= threshold) << i;
-  }
-  return mask;
-}
-
 }  // namespace
 
 extern const Primitives kScalar;
-const Primitives kScalar = {"scalar",          kTileQueries, kTileKeys,  widen,    canonical_rows,
-                            canonical_squares, centre_row,   pack_panel, dot_tile, filter};
+const Primitives kScalar = {"scalar",       kTileQueries,      kTileKeys,  widen,
+                            canonical_rows, canonical_squares, centre_row, pack_panel<kTileKeys>,
+                            dot_tile,       filter<kTileKeys>};
 
 }  // namespace fastret
