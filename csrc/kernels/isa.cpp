@@ -11,6 +11,7 @@ extern const Primitives kScalar;
 #if defined(__x86_64__)
 extern const Primitives kAvx2;
 extern const Primitives kAvx512;
+void dot_tile_avx512_vnni(FirstPass, const void*, int, const int32_t*, const void*, int64_t, void*);
 #elif defined(__aarch64__)
 extern const Primitives kNeon;
 #endif
@@ -18,8 +19,9 @@ extern const Primitives kNeon;
 namespace {
 
 struct Available {
-  const Primitives* sets[4] = {};
-  const char* names[5] = {};
+  static constexpr int kMost = 6;
+  Primitives sets[kMost] = {};
+  const char* names[kMost + 1] = {};
   int count = 0;
 
   Available() {
@@ -32,6 +34,8 @@ struct Available {
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (avx2) add(kAvx2);
     if (avx512) add(kAvx512);
+    if (avx512 && __builtin_cpu_supports("avx512vnni"))
+      add(with_dot_tile(kAvx512, "avx512_vnni", dot_tile_avx512_vnni));
 #elif defined(__aarch64__)
     add(kNeon);
 #endif
@@ -39,12 +43,21 @@ struct Available {
 
   void add(const Primitives& set) {
     names[count] = set.name;
-    sets[count++] = &set;
+    sets[count++] = set;
+  }
+
+  // `set` with the dot products of an extension, which take query elements of 8 bits.
+  static Primitives with_dot_tile(Primitives set, const char* name, decltype(Primitives::dot_tile) dot_tile) {
+    set.name = name;
+    set.dot_tile = dot_tile;
+    set.int8_query_levels = 127;
+    set.int8_speed = 4;
+    return set;
   }
 
   const Primitives* find(const char* name) const {
     for (int i = 0; i < count; ++i)
-      if (std::strcmp(names[i], name) == 0) return sets[i];
+      if (std::strcmp(names[i], name) == 0) return &sets[i];
     return nullptr;
   }
 };
@@ -56,7 +69,7 @@ const Available& available() {
 
 const Primitives* initial_choice() {
   const Available& all = available();
-  const Primitives* best = all.sets[all.count - 1];
+  const Primitives* best = &all.sets[all.count - 1];
   const char* wanted = std::getenv("FASTRET_ISA");
   if (!wanted || !*wanted) return best;
   if (const Primitives* named = all.find(wanted)) return named;

@@ -5,7 +5,12 @@ set(FASTRET_WARNINGS -Wall -Wextra $<$<BOOL:${FASTRET_WERROR}>:-Werror>)
 add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/isa.cpp
   ${KERNELS_DIR}/cpu/scalar.cpp
+  ${KERNELS_DIR}/cpu/error_bound.cpp
   ${KERNELS_DIR}/cpu/first_pass.cpp
+  ${KERNELS_DIR}/cpu/key_panels.cpp
+  ${KERNELS_DIR}/cpu/query_block.cpp
+  ${KERNELS_DIR}/cpu/scan.cpp
+  ${KERNELS_DIR}/cpu/rescore.cpp
   ${KERNELS_DIR}/cpu/search.cpp
   ${KERNELS_DIR}/cpu/select_k.cpp
   ${KERNELS_DIR}/cpu/pairwise_scores.cpp)
@@ -13,11 +18,13 @@ add_library(fastret_kernels OBJECT
 # One translation unit per instruction set, each with the flags of that set only. These files include intrinsics
 # and C headers alone: an inline C++ library function compiled there could leak into the baseline.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/avx2.cpp ${KERNELS_DIR}/cpu/avx512.cpp)
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/avx2.cpp ${KERNELS_DIR}/cpu/avx512.cpp
+    ${KERNELS_DIR}/cpu/avx512_vnni.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/avx2.cpp PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
-  set_source_files_properties(${KERNELS_DIR}/cpu/avx512.cpp PROPERTIES
-    # GCC 12 warns of its own AVX-512 header (PR105593).
-    COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c;-mprefer-vector-width=512;-Wno-uninitialized;-Wno-maybe-uninitialized")
+  # GCC 12 warns of its own AVX-512 header (PR105593).
+  set(AVX512 "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c;-mprefer-vector-width=512;-Wno-uninitialized;-Wno-maybe-uninitialized")
+  set_source_files_properties(${KERNELS_DIR}/cpu/avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/avx512_vnni.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vnni")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/neon.cpp)
 endif()

@@ -8,6 +8,9 @@ namespace fastret {
 enum class DType : int { f32, bf16, f16 };
 enum class Metric : int { inner_product, cosine, l2 };
 
+// What the first pass of a certified search computes in, finest first.
+enum class FirstPass : int { float32, int16, int8 };
+
 // Rows of vectors whose elements are contiguous; rows may be any distance apart.
 struct Rows {
   const void* data;  // [rows, dim]
@@ -29,6 +32,27 @@ struct Parallel {
   }
 };
 
+// Keys side by side in a panel, the same for every instruction set: a stored panel fits every machine.
+constexpr int kPanelKeys = 32;
+constexpr int kKeyFacts = 5;  // floats per key beside its panel: see KeyFacts in isa.h
+
+// Keys made ready for the first pass, P = ceil(N / kPanelKeys) panels of them.
+struct PackedKeys {
+  FirstPass first_pass;
+  const void* panels;      // [P, steps, kPanelKeys] of 4 bytes
+  const float* facts;      // [P, kKeyFacts, kPanelKeys]
+  const float* centre;     // [D]
+  const float* direction;  // [D], the unit vector that queries are projected along
+  bool has_unbounded;      // whether some keys never enter the pass
+};
+
+// The keys that a query may find.
+struct KeyFilter {
+  const bool* allowed = nullptr;      // [N]; nullptr: all
+  const int64_t* excluded = nullptr;  // [Q, E], -1 pads; nullptr: none
+  int64_t num_excluded = 0;           // E
+};
+
 struct SearchParams {
   Rows queries;  // [Q, D]
   Rows keys;     // [N, D]
@@ -36,7 +60,15 @@ struct SearchParams {
   int64_t k;
   float* scores;  // [Q, K], best first; short rows padded with -inf (similarities) or +inf (l2)
   int64_t* ids;   // [Q, K], short rows padded with -1
+  KeyFilter filter = {};
+  // CPU only.
+  const PackedKeys* packed = nullptr;  // or the keys are packed while they are scanned, for this pass:
+  int first_pass = -1;                 // a FirstPass, or -1: the cheapest for this work
+  int64_t* rescored = nullptr;         // [Q]: keys that were scored canonically
+  int64_t* passes = nullptr;           // [Q]: the FirstPass that answered, or kNoFirstPass
 };
+
+constexpr int64_t kNoFirstPass = -1;
 
 struct SelectKParams {
   Rows values;  // [rows, columns]

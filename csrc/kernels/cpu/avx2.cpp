@@ -1,13 +1,15 @@
 // AVX2 with FMA and F16C. Intrinsics and C headers only: see kernels.cmake.
 #include <immintrin.h>
 
+#include "kernels/cpu/plain_loops.h"
 #include "kernels/isa.h"
 
 namespace fastret {
 namespace {
 
 constexpr int kTileQueries = 6;  // 6 x 2 accumulators, 2 panel vectors, 1 broadcast: 15 of 16 registers
-constexpr int kTileKeys = 16;
+constexpr int kHalfPanel = 16;
+constexpr int kInt8QueryLevels = 64;
 
 void widen(const void* source, DType dtype, int64_t n, float* target) {
   const float* wide = static_cast<const float*>(source);
@@ -94,7 +96,8 @@ void canonical_pair(const float* query, const float* key_a, const float* key_b, 
   sums[1] = fold(b);
 }
 
-void canonical_rows(Term term, const float* query, const float* const* keys, int64_t dim, double* sums) {
+void canonical_rows(Term term, const float* query, const float* const* keys, const float* const*, int64_t dim,
+                    double* sums) {
   for (int r = 0; r < kRowsPerCall; r += 2) {
     if (term == Term::product)
       canonical_pair<Term::product>(query, keys[r], keys[r + 1], dim, sums + r);
@@ -103,7 +106,7 @@ void canonical_rows(Term term, const float* query, const float* const* keys, int
   }
 }
 
-void canonical_squares(const float* const* rows, int64_t dim, double* sums) {
+void canonical_squares(const float* const* rows, const float* const*, int64_t dim, double* sums) {
   for (int r = 0; r < kRowsPerCall; ++r) {
     Lanes square = zero_lanes();
     int64_t d = 0;
@@ -119,65 +122,14 @@ void canonical_squares(const float* const* rows, int64_t dim, double* sums) {
   }
 }
 
-double centre_row(const float* row, double scale, const float* centre, int64_t dim, float* target) {
-  const __m256d factor = _mm256_set1_pd(scale);
-  __m256d squares = _mm256_setzero_pd();
-  int64_t d = 0;
-  for (; d + 4 <= dim; d += 4) {
-    const __m256d x = _mm256_cvtps_pd(_mm_loadu_ps(row + d)), c = _mm256_cvtps_pd(_mm_loadu_ps(centre + d));
-    const __m128 t = _mm256_cvtpd_ps(_mm256_fmsub_pd(x, factor, c));
-    _mm_storeu_ps(target + d, t);
-    const __m256d wide = _mm256_cvtps_pd(t);
-    squares = _mm256_fmadd_pd(wide, wide, squares);
-  }
-  double lanes[4];
-  _mm256_storeu_pd(lanes, squares);
-  double square = lanes[0] + lanes[1] + lanes[2] + lanes[3];
-  for (; d < dim; ++d) {
-    target[d] = float(row[d] * scale - centre[d]);
-    square += double(target[d]) * target[d];
-  }
-  return square;
-}
-
-// target[j * kTileKeys + i] = rows[i][d + j] for an 8 x 8 block.
-void transpose_8(const float* const* rows, int64_t d, float* target) {
-  __m256 r[8], t[8];
-  for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(rows[i] + d);
-  for (int i = 0; i < 4; ++i) {
-    t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
-  }
-  for (int i = 0; i < 2; ++i) {
-    r[4 * i] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
-    r[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
-    r[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
-    r[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
-  }
-  for (int i = 0; i < 4; ++i) {
-    _mm256_storeu_ps(target + i * kTileKeys, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-    _mm256_storeu_ps(target + (i + 4) * kTileKeys, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-  }
-}
-
-void pack_panel(const float* const* rows, int64_t dim, float* panel) {
-  int64_t d = 0;
-  for (; d + 8 <= dim; d += 8) {
-    transpose_8(rows, d, panel + d * kTileKeys);
-    transpose_8(rows + 8, d, panel + d * kTileKeys + 8);
-  }
-  for (; d < dim; ++d)
-    for (int i = 0; i < kTileKeys; ++i) panel[d * kTileKeys + i] = rows[i][d];
-}
-
 template <int num_queries>
 void dot_tile_of(const float* queries, const float* panel, int64_t dim, float* dots) {
   __m256 sums[num_queries][2];
   for (auto& sum : sums) sum[0] = sum[1] = _mm256_setzero_ps();
 #pragma GCC unroll 1
   for (int64_t d = 0; d < dim; ++d) {
-    const __m256 low = _mm256_loadu_ps(panel + d * kTileKeys);
-    const __m256 high = _mm256_loadu_ps(panel + d * kTileKeys + 8);
+    const __m256 low = _mm256_loadu_ps(panel + d * kPanelKeys);
+    const __m256 high = _mm256_loadu_ps(panel + d * kPanelKeys + 8);
 #pragma GCC unroll 6
     for (int r = 0; r < num_queries; ++r) {
       const __m256 q = _mm256_broadcast_ss(queries + d * num_queries + r);
@@ -187,35 +139,41 @@ void dot_tile_of(const float* queries, const float* panel, int64_t dim, float* d
   }
 #pragma GCC unroll 6
   for (int r = 0; r < num_queries; ++r) {
-    _mm256_storeu_ps(dots + r * kTileKeys, sums[r][0]);
-    _mm256_storeu_ps(dots + r * kTileKeys + 8, sums[r][1]);
+    _mm256_storeu_ps(dots + r * kPanelKeys, sums[r][0]);
+    _mm256_storeu_ps(dots + r * kPanelKeys + 8, sums[r][1]);
   }
 }
 
-void dot_tile(const float* queries, int num_queries, const float* panel, int64_t dim, float* dots) {
+void dot_tile(FirstPass pass, const void* queries, int num_queries, const int32_t* start, const void* panel,
+              int64_t steps, void* dots) {
+  if (pass != FirstPass::float32)
+    return integer_dot_tile(pass, static_cast<const int32_t*>(queries), num_queries, start,
+                            static_cast<const int32_t*>(panel), steps, static_cast<int32_t*>(dots));
   using Tile = void (*)(const float*, const float*, int64_t, float*);
   static const Tile tiles[kTileQueries] = {dot_tile_of<1>, dot_tile_of<2>, dot_tile_of<3>,
                                            dot_tile_of<4>, dot_tile_of<5>, dot_tile_of<6>};
-  tiles[num_queries - 1](queries, panel, dim, dots);
-}
-
-uint32_t filter(const float* dots, float query_norm, const float* slope, const float* offset, float threshold,
-                float* uppers) {
-  const __m256 norm = _mm256_set1_ps(query_norm), limit = _mm256_set1_ps(threshold);
-  uint32_t mask = 0;
-  for (int i = 0; i < kTileKeys; i += 8) {
-    const __m256 error = _mm256_fmadd_ps(norm, _mm256_loadu_ps(slope + i), _mm256_loadu_ps(offset + i));
-    const __m256 upper = _mm256_add_ps(_mm256_loadu_ps(dots + i), error);
-    _mm256_storeu_ps(uppers + i, upper);
-    mask |= uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(upper, limit, _CMP_GE_OQ))) << i;
-  }
-  return mask;
+  for (int half = 0; half < 2; ++half)
+    tiles[num_queries - 1](static_cast<const float*>(queries),
+                           static_cast<const float*>(panel) + half * kHalfPanel, steps,
+                           static_cast<float*>(dots) + half * kHalfPanel);
 }
 
 }  // namespace
 
 extern const Primitives kAvx2;
-const Primitives kAvx2 = {"avx2",     kTileQueries, kTileKeys, widen, canonical_rows, canonical_squares,
-                          centre_row, pack_panel,   dot_tile,  filter};
+const Primitives kAvx2 = {"avx2",
+                          {kTileQueries, kTileQueries, kTileQueries},
+                          kInt8QueryLevels,
+                          1,
+                          widen,
+                          canonical_rows,
+                          canonical_squares,
+                          centre_row,
+                          rotate,
+                          largest,
+                          quantise,
+                          pack_panel,
+                          dot_tile,
+                          filter_tile};
 
 }  // namespace fastret

@@ -1,13 +1,9 @@
 // AVX-512 (F, BW, DQ, VL). Intrinsics and C headers only: see kernels.cmake.
-#include <immintrin.h>
-
-#include "kernels/isa.h"
+#include "kernels/cpu/avx512_tiles.h"
+#include "kernels/rotation.h"
 
 namespace fastret {
 namespace {
-
-constexpr int kTileQueries = 14;  // 14 x 2 accumulators, 2 panel vectors, 1 broadcast: 31 of 32 registers
-constexpr int kTileKeys = 32;
 
 __mmask16 tail_mask(int64_t remaining) {
   return remaining >= 16 ? __mmask16(0xffff) : __mmask16((1u << remaining) - 1);
@@ -38,11 +34,8 @@ Lanes load_lanes(const float* row, __mmask16 mask) {
   return {_mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))};
 }
 
-// Rows mostly follow one another in memory: those of the next call are this far ahead. A prefetch beyond the
-// last row does nothing.
-void prefetch_next_call(const float* element, int64_t dim) {
-  _mm_prefetch(reinterpret_cast<const char*>(element) + kRowsPerCall * dim * int64_t(sizeof(float)),
-               _MM_HINT_T0);
+void prefetch(const float* row, int64_t d) {
+  _mm_prefetch(reinterpret_cast<const char*>(row + d), _MM_HINT_T0);
 }
 
 double fold(Lanes lanes) {  // halves 8, 4, 2, 1
@@ -65,14 +58,15 @@ void add_term(Lanes& sum, const Lanes& a, const Lanes& b) {
 }
 
 template <Term term>
-void canonical_sums(const float* query, const float* const* keys, int64_t dim, double* sums) {
+void canonical_sums(const float* query, const float* const* keys, const float* const* next, int64_t dim,
+                    double* sums) {
   Lanes lanes[kRowsPerCall];
   for (Lanes& lane : lanes) lane.low = lane.high = _mm512_setzero_pd();
   int64_t d = 0;
   for (; d + 16 <= dim; d += 16) {
     const Lanes q = load_lanes(query + d, 0xffff);
     for (int r = 0; r < kRowsPerCall; ++r) {
-      prefetch_next_call(keys[r] + d, dim);
+      if (next) prefetch(next[r], d);
       add_term<term>(lanes[r], q, load_lanes(keys[r] + d, 0xffff));
     }
   }
@@ -84,20 +78,21 @@ void canonical_sums(const float* query, const float* const* keys, int64_t dim, d
   for (int r = 0; r < kRowsPerCall; ++r) sums[r] = fold(lanes[r]);
 }
 
-void canonical_rows(Term term, const float* query, const float* const* keys, int64_t dim, double* sums) {
+void canonical_rows(Term term, const float* query, const float* const* keys, const float* const* next,
+                    int64_t dim, double* sums) {
   if (term == Term::product)
-    canonical_sums<Term::product>(query, keys, dim, sums);
+    canonical_sums<Term::product>(query, keys, next, dim, sums);
   else
-    canonical_sums<Term::squared_difference>(query, keys, dim, sums);
+    canonical_sums<Term::squared_difference>(query, keys, next, dim, sums);
 }
 
-void canonical_squares(const float* const* rows, int64_t dim, double* sums) {
+void canonical_squares(const float* const* rows, const float* const* next, int64_t dim, double* sums) {
   Lanes lanes[kRowsPerCall];
   for (Lanes& lane : lanes) lane.low = lane.high = _mm512_setzero_pd();
   for (int64_t d = 0; d < dim; d += 16) {
     const __mmask16 mask = tail_mask(dim - d);
     for (int r = 0; r < kRowsPerCall; ++r) {
-      prefetch_next_call(rows[r] + d, dim);
+      if (next) prefetch(next[r], d);
       const Lanes x = load_lanes(rows[r] + d, mask);
       add_term<Term::product>(lanes[r], x, x);
     }
@@ -105,8 +100,9 @@ void canonical_squares(const float* const* rows, int64_t dim, double* sums) {
   for (int r = 0; r < kRowsPerCall; ++r) sums[r] = fold(lanes[r]);
 }
 
-double centre_row(const float* row, double scale, const float* centre, int64_t dim, float* target) {
-  Lanes square{_mm512_setzero_pd(), _mm512_setzero_pd()};
+Centred centre_row(const float* row, double scale, const float* centre, const float* direction, int64_t dim,
+                   float* target) {
+  Lanes square{_mm512_setzero_pd(), _mm512_setzero_pd()}, component = square;
   const __m512d factor = _mm512_set1_pd(scale);
   for (int64_t d = 0; d < dim; d += 16) {
     const __mmask16 mask = tail_mask(dim - d);
@@ -115,15 +111,105 @@ double centre_row(const float* row, double scale, const float* centre, int64_t d
     const __m256 high = _mm512_cvtpd_ps(_mm512_fmsub_pd(x.high, factor, c.high));
     const Lanes t{_mm512_cvtps_pd(low), _mm512_cvtps_pd(high)};
     add_term<Term::product>(square, t, t);
+    add_term<Term::product>(component, t, load_lanes(direction + d, mask));
     _mm512_mask_storeu_ps(target + d, mask, _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1));
   }
-  return fold(square);
+  return {fold(square), fold(component)};
 }
 
-// target[j * kTileKeys + i] = rows[i][j] for a 16 x 16 block.
-void transpose_16(const float* const* rows, int64_t d, float* target) {
+constexpr RotationSigns kSigns;
+
+// The butterflies within 16 elements.
+__m512 rotate_lanes(__m512 v) {
+  __m512 other = _mm512_permute_ps(v, 0xb1);
+  v = _mm512_mask_sub_ps(_mm512_add_ps(v, other), 0xaaaa, other, v);
+  other = _mm512_permute_ps(v, 0x4e);
+  v = _mm512_mask_sub_ps(_mm512_add_ps(v, other), 0xcccc, other, v);
+  other = _mm512_shuffle_f32x4(v, v, 0xb1);
+  v = _mm512_mask_sub_ps(_mm512_add_ps(v, other), 0xf0f0, other, v);
+  other = _mm512_shuffle_f32x4(v, v, 0x4e);
+  return _mm512_mask_sub_ps(_mm512_add_ps(v, other), 0xff00, other, v);
+}
+
+// A block of num_vectors x 16 elements, in registers.
+template <int num_vectors>
+void rotate_block(float* block) {
+  constexpr float root = num_vectors == 16 ? 16 : num_vectors == 4 ? 8 : 4;
+  const __m512 scale = _mm512_set1_ps(1 / root);
+  __m512 v[num_vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < num_vectors; ++i) {
+    const __m512 sign = _mm512_mul_ps(_mm512_loadu_ps(kSigns.signs + 16 * i), scale);
+    v[i] = rotate_lanes(_mm512_mul_ps(_mm512_loadu_ps(block + 16 * i), sign));
+  }
+#pragma GCC unroll 4
+  for (int half = 1; half < num_vectors; half *= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < num_vectors; ++i) {
+      if (i & half) continue;
+      const __m512 a = v[i], b = v[i + half];
+      v[i] = _mm512_add_ps(a, b);
+      v[i + half] = _mm512_sub_ps(a, b);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < num_vectors; ++i) _mm512_storeu_ps(block + 16 * i, v[i]);
+}
+
+void rotate_block_of_4(float* v) {
+  for (int i = 0; i < 4; ++i) v[i] *= kSigns.signs[i] / 2;
+  const float a = v[0] + v[1], b = v[0] - v[1], c = v[2] + v[3], d = v[2] - v[3];
+  v[0] = a + c;
+  v[1] = b + d;
+  v[2] = a - c;
+  v[3] = b - d;
+}
+
+void rotate(float* row, int64_t dim) {
+  switch (rotation_block(dim)) {
+    case 256:
+      return for_each_block(dim, [&](int64_t offset) { rotate_block<16>(row + offset); });
+    case 64:
+      return for_each_block(dim, [&](int64_t offset) { rotate_block<4>(row + offset); });
+    case 16:
+      return for_each_block(dim, [&](int64_t offset) { rotate_block<1>(row + offset); });
+    default:
+      return for_each_block(dim, [&](int64_t offset) { rotate_block_of_4(row + offset); });
+  }
+}
+
+float largest(const float* row, int64_t dim) {
+  __m512 largest = _mm512_setzero_ps();
+  for (int64_t d = 0; d < dim; d += 16)
+    largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_loadu_ps(row + d)));
+  return _mm512_reduce_max_ps(largest);
+}
+
+Quantised quantise(FirstPass pass, const float* row, int64_t dim, float inverse_scale, int shift,
+                   void* target) {
+  const __m512 inverse = _mm512_set1_ps(inverse_scale);
+  const __m512i shifts = _mm512_set1_epi32(shift);
+  __m512 residual_square = _mm512_setzero_ps(), norm_square = residual_square;
+  for (int64_t d = 0; d < dim; d += 16) {
+    const __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(row + d), inverse);
+    const __m512i n = _mm512_cvtps_epi32(scaled);
+    const __m512 rounded = _mm512_cvtepi32_ps(n), residual = _mm512_sub_ps(scaled, rounded);
+    residual_square = _mm512_fmadd_ps(residual, residual, residual_square);
+    norm_square = _mm512_fmadd_ps(rounded, rounded, norm_square);
+    if (pass == FirstPass::int16)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(static_cast<int16_t*>(target) + d),
+                          _mm512_cvtepi32_epi16(n));
+    else
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(static_cast<uint8_t*>(target) + d),
+                       _mm512_cvtepi32_epi8(_mm512_add_epi32(n, shifts)));
+  }
+  return {_mm512_reduce_add_ps(residual_square), _mm512_reduce_add_ps(norm_square)};
+}
+
+// target[j * kPanelKeys + i] = rows[i][j] for a 16 x 16 block.
+void transpose_16(const int32_t* const* rows, int64_t first, int32_t* target) {
   __m512 r[16], t[16];
-  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(rows[i] + d);
+  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(rows[i] + first);
   for (int i = 0; i < 8; ++i) {
     t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
     t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
@@ -141,69 +227,113 @@ void transpose_16(const float* const* rows, int64_t d, float* target) {
     t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
   }
   for (int i = 0; i < 8; ++i) {
-    _mm512_storeu_ps(target + i * kTileKeys, _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
-    _mm512_storeu_ps(target + (i + 8) * kTileKeys, _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd));
+    _mm512_storeu_ps(target + i * kPanelKeys, _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88));
+    _mm512_storeu_ps(target + (i + 8) * kPanelKeys, _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd));
   }
 }
 
-void pack_panel(const float* const* rows, int64_t dim, float* panel) {
-  int64_t d = 0;
-  for (; d + 16 <= dim; d += 16) {
-    transpose_16(rows, d, panel + d * kTileKeys);
-    transpose_16(rows + 16, d, panel + d * kTileKeys + 16);
+void pack_panel(const int32_t* const* rows, int64_t steps, int32_t* panel) {
+  int64_t s = 0;
+  for (; s + 16 <= steps; s += 16) {
+    transpose_16(rows, s, panel + s * kPanelKeys);
+    transpose_16(rows + 16, s, panel + s * kPanelKeys + 16);
   }
-  for (; d < dim; ++d)
-    for (int i = 0; i < kTileKeys; ++i) panel[d * kTileKeys + i] = rows[i][d];
+  for (; s < steps; ++s)
+    for (int i = 0; i < kPanelKeys; ++i) panel[s * kPanelKeys + i] = rows[i][s];
 }
 
-template <int num_queries>
-void dot_tile_of(const float* queries, const float* panel, int64_t dim, float* dots) {
-  __m512 sums[num_queries][2];
-  for (auto& sum : sums) sum[0] = sum[1] = _mm512_setzero_ps();
-#pragma GCC unroll 1
-  for (int64_t d = 0; d < dim; ++d) {
-    const __m512 low = _mm512_loadu_ps(panel + d * kTileKeys);
-    const __m512 high = _mm512_loadu_ps(panel + d * kTileKeys + 16);
-#pragma GCC unroll 14
-    for (int r = 0; r < num_queries; ++r) {
-      const __m512 q = _mm512_set1_ps(queries[d * num_queries + r]);
-      sums[r][0] = _mm512_fmadd_ps(low, q, sums[r][0]);
-      sums[r][1] = _mm512_fmadd_ps(high, q, sums[r][1]);
+struct Int16Step {
+  static __m512i add(__m512i sum, __m512i keys, __m512i query) {
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(keys, query));
+  }
+};
+
+// Two products of a key byte (up to 255) and a query element (up to 64) fit an int16.
+constexpr int kInt8QueryLevels = 64;
+
+struct Int8Step {
+  static __m512i add(__m512i sum, __m512i keys, __m512i query) {
+    const __m512i pairs = _mm512_maddubs_epi16(keys, query);
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+  }
+};
+
+void dot_tile(FirstPass pass, const void* queries, int num_queries, const int32_t* start, const void* panel,
+              int64_t steps, void* dots) {
+  const auto tile = pass == FirstPass::float32 ? dot_tile_with<FloatStep>
+                    : pass == FirstPass::int16 ? dot_tile_with<Int16Step>
+                                               : dot_tile_with<Int8Step>;
+  tile(queries, num_queries, start, panel, steps, dots);
+}
+
+// The facts of half a panel.
+struct HalfFacts {
+  __m512 scale, residual, norm, component, offset;
+
+  HalfFacts(const KeyFacts& keys, int first)
+      : scale(_mm512_loadu_ps(keys.scale + first)),
+        residual(_mm512_loadu_ps(keys.residual + first)),
+        norm(_mm512_loadu_ps(keys.norm + first)),
+        component(_mm512_loadu_ps(keys.component + first)),
+        offset(_mm512_loadu_ps(keys.offset + first)) {}
+};
+
+template <bool integers>
+void filter_tile_of(const void* dots, int num_queries, const QueryFacts* queries, const KeyFacts& keys,
+                    uint32_t allowed, uint32_t first_place, Sink* sinks) {
+  const HalfFacts halves[2] = {HalfFacts(keys, 0), HalfFacts(keys, 16)};
+  const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  for (int r = 0; r < num_queries; ++r) {
+    const QueryFacts& query = queries[r];
+    Sink& sink = sinks[r];
+    const __m512 scale = _mm512_set1_ps(query.scale), residual = _mm512_set1_ps(query.residual);
+    const __m512 norm = _mm512_set1_ps(query.norm), component = _mm512_set1_ps(query.component);
+    const __m512 threshold = _mm512_set1_ps(sink.threshold);
+    __m512 uppers[2];
+    __mmask16 kept[2];
+    for (int half = 0; half < 2; ++half) {
+      const HalfFacts& key = halves[half];
+      const int32_t* raw = static_cast<const int32_t*>(dots) + r * kPanelKeys + 16 * half;
+      const __m512 dot = integers ? _mm512_cvtepi32_ps(_mm512_loadu_si512(raw))
+                                  : _mm512_castsi512_ps(_mm512_loadu_si512(raw));
+      __m512 error = _mm512_fmadd_ps(residual, key.norm, key.offset);
+      error = _mm512_fmadd_ps(norm, key.residual, error);
+      error = _mm512_fmadd_ps(component, key.component, error);
+      uppers[half] = _mm512_fmadd_ps(_mm512_mul_ps(dot, key.scale), scale, error);
+      kept[half] = _mm512_cmp_ps_mask(uppers[half], threshold, _CMP_GE_OQ) & __mmask16(allowed >> 16 * half);
+    }
+    if (!(kept[0] | kept[1])) continue;
+    for (int half = 0; half < 2; ++half) {
+      const __m512i place = _mm512_add_epi32(lane, _mm512_set1_epi32(int(first_place) + 16 * half));
+      _mm512_storeu_ps(sink.uppers + sink.count, _mm512_maskz_compress_ps(kept[half], uppers[half]));
+      _mm512_storeu_si512(sink.places + sink.count, _mm512_maskz_compress_epi32(kept[half], place));
+      sink.count += uint32_t(__builtin_popcount(kept[half]));
     }
   }
-#pragma GCC unroll 14
-  for (int r = 0; r < num_queries; ++r) {
-    _mm512_storeu_ps(dots + r * kTileKeys, sums[r][0]);
-    _mm512_storeu_ps(dots + r * kTileKeys + 16, sums[r][1]);
-  }
 }
 
-void dot_tile(const float* queries, int num_queries, const float* panel, int64_t dim, float* dots) {
-  using Tile = void (*)(const float*, const float*, int64_t, float*);
-  static const Tile tiles[kTileQueries] = {dot_tile_of<1>,  dot_tile_of<2>,  dot_tile_of<3>,  dot_tile_of<4>,
-                                           dot_tile_of<5>,  dot_tile_of<6>,  dot_tile_of<7>,  dot_tile_of<8>,
-                                           dot_tile_of<9>,  dot_tile_of<10>, dot_tile_of<11>, dot_tile_of<12>,
-                                           dot_tile_of<13>, dot_tile_of<14>};
-  tiles[num_queries - 1](queries, panel, dim, dots);
-}
-
-uint32_t filter(const float* dots, float query_norm, const float* slope, const float* offset, float threshold,
-                float* uppers) {
-  const __m512 norm = _mm512_set1_ps(query_norm), limit = _mm512_set1_ps(threshold);
-  uint32_t mask = 0;
-  for (int i = 0; i < kTileKeys; i += 16) {
-    const __m512 error = _mm512_fmadd_ps(norm, _mm512_loadu_ps(slope + i), _mm512_loadu_ps(offset + i));
-    const __m512 upper = _mm512_add_ps(_mm512_loadu_ps(dots + i), error);
-    _mm512_storeu_ps(uppers + i, upper);
-    mask |= uint32_t(_mm512_cmp_ps_mask(upper, limit, _CMP_GE_OQ)) << i;
-  }
-  return mask;
+void filter_tile(bool integers, const void* dots, int num_queries, const QueryFacts* queries,
+                 const KeyFacts& keys, uint32_t allowed, uint32_t first_place, Sink* sinks) {
+  (integers ? filter_tile_of<true> : filter_tile_of<false>)(dots, num_queries, queries, keys, allowed,
+                                                            first_place, sinks);
 }
 
 }  // namespace
 
 extern const Primitives kAvx512;
-const Primitives kAvx512 = {"avx512",          kTileQueries, kTileKeys,  widen,    canonical_rows,
-                            canonical_squares, centre_row,   pack_panel, dot_tile, filter};
+const Primitives kAvx512 = {"avx512",
+                            {kTileQueries, kTileQueries, kTileQueries},
+                            kInt8QueryLevels,
+                            2,
+                            widen,
+                            canonical_rows,
+                            canonical_squares,
+                            centre_row,
+                            rotate,
+                            largest,
+                            quantise,
+                            pack_panel,
+                            dot_tile,
+                            filter_tile};
 
 }  // namespace fastret

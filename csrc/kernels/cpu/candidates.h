@@ -1,71 +1,127 @@
-// The keys that may still belong to one query's neighbours, each with an interval that holds its true rank
-// value.
+// The keys that may still belong to one query's neighbours, each with an interval that holds its true value.
 #pragma once
 #include <algorithm>
+#include <cfloat>
+#include <cstring>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "kernels/canonical.h"
+#include "kernels/isa.h"
 
 namespace fastret::cpu {
 
-struct Candidate {
-  float upper, lower;
-  int64_t id;
-};
-
+// The storage behind one Sink. Places are positions of keys.
 class Candidates {
  public:
-  explicit Candidates(int64_t k) : k_(size_t(k)), capacity_(size_t(std::max<int64_t>(128, 2 * k + 64))) {}
+  // Finite, so that places of upper end -inf never pass.
+  static constexpr float kNoThreshold = -FLT_MAX;
 
-  float threshold() const { return threshold_; }
-  bool overflowed() const { return overflowed_; }
-  const std::vector<Candidate>& items() const { return items_; }
-
-  // Where more than this survive, the bound tells too little: the query is scored exactly instead.
-  size_t limit() const { return std::max<size_t>(4096, 16 * k_); }
-
-  void push(Candidate candidate) { items_.push_back(candidate); }
-  bool full() const { return items_.size() >= capacity_; }
-
-  // Raises the threshold to the k-th largest lower bound and drops the candidates that cannot reach it.
-  void tighten(std::vector<float>& lowers) {
-    if (items_.size() >= k_) {
-      lowers.clear();
-      for (const Candidate& c : items_) lowers.push_back(c.lower);
-      const auto kth = lowers.begin() + int64_t(k_) - 1;
-      std::nth_element(lowers.begin(), kth, lowers.end(), std::greater<float>());
-      threshold_ = std::max(threshold_, *kth);
-      const auto hopeless = [this](const Candidate& c) { return c.upper < threshold_; };
-      items_.erase(std::remove_if(items_.begin(), items_.end(), hopeless), items_.end());
-    }
-    // Shrinking again and again for a few places costs more than room.
-    if (items_.size() > capacity_ / 2) capacity_ *= 2;
-    if (items_.size() > limit()) overflow();
+  Candidates(Sink& sink, size_t capacity) : capacity_(capacity) {
+    sink = {kNoThreshold, 0, nullptr, nullptr};
+    allocate(sink);
   }
 
-  void merge(const Candidates& other) {
-    if (other.overflowed_) overflow();
+  bool full(const Sink& sink) const { return sink.count >= capacity_; }
+  bool overflowed() const { return overflowed_; }
+  float lower(size_t i) const { return lowers_[i]; }
+
+  // Looks up the lower ends of the candidates that came since the last call: lower(upper, place), where NaN
+  // drops the candidate.
+  template <class F>
+  void settle(Sink& sink, F&& lower) {
+    uint32_t kept = settled_;
+    for (uint32_t i = settled_; i < sink.count; ++i) {
+      const float end = lower(sink.uppers[i], sink.places[i]);
+      if (end != end) continue;
+      sink.uppers[kept] = sink.uppers[i];
+      sink.places[kept] = sink.places[i];
+      lowers_[kept++] = end;
+    }
+    sink.count = settled_ = kept;
+  }
+
+  // Raises the threshold to the k-th largest lower end and drops those that cannot reach it. More than
+  // `limit` left: the bound tells too little about this query, which overflows. All must be settled.
+  void tighten(Sink& sink, size_t k, size_t limit, std::vector<float>& scratch) {
+    if (sink.count >= k && k > 0) {
+      scratch.assign(lowers_.get(), lowers_.get() + sink.count);
+      const auto kth = scratch.begin() + int64_t(k) - 1;
+      std::nth_element(scratch.begin(), kth, scratch.end(), std::greater<float>());
+      if (*kth > sink.threshold) sink.threshold = *kth;
+      drop_below(sink);
+    }
+    if (sink.count > limit) return overflow(sink);
+    // Shrinking again and again for a few places costs more than room.
+    if (sink.count > capacity_ / 2) grow(sink, capacity_ * 2);
+  }
+
+  void grow(Sink& sink, size_t capacity) {
+    capacity_ = std::max(capacity_, capacity);
+    const auto uppers = std::move(uppers_), lowers = std::move(lowers_);
+    const auto places = std::move(places_);
+    allocate(sink);
+    std::copy_n(uppers.get(), sink.count, uppers_.get());
+    std::copy_n(lowers.get(), settled_, lowers_.get());
+    std::copy_n(places.get(), sink.count, places_.get());
+  }
+
+  // Both settled. Afterwards the other is empty.
+  void merge(Sink& sink, Candidates& other, Sink& other_sink) {
+    if (other.overflowed_) overflow(sink);
     if (overflowed_) return;
-    items_.insert(items_.end(), other.items_.begin(), other.items_.end());
-    threshold_ = std::max(threshold_, other.threshold_);
+    if (sink.count + other_sink.count > capacity_) grow(sink, 2 * size_t(sink.count + other_sink.count));
+    std::copy_n(other_sink.uppers, other_sink.count, sink.uppers + sink.count);
+    std::copy_n(other_sink.places, other_sink.count, sink.places + sink.count);
+    std::copy_n(other.lowers_.get(), other_sink.count, lowers_.get() + sink.count);
+    sink.count = settled_ = sink.count + other_sink.count;
+    sink.threshold = std::max(sink.threshold, other_sink.threshold);
+    other.release(other_sink);
+  }
+
+  void overflow(Sink& sink) {
+    release(sink);
+    overflowed_ = true;
+    sink.threshold = std::numeric_limits<float>::infinity();
   }
 
  private:
-  void overflow() {
-    overflowed_ = true;
-    threshold_ = std::numeric_limits<float>::infinity();
-    std::vector<Candidate>().swap(items_);
+  void allocate(Sink& sink) {
+    // Not value-initialised: most of it is never touched.
+    uppers_.reset(new float[capacity_ + kPanelKeys]);
+    lowers_.reset(new float[capacity_ + kPanelKeys]);
+    places_.reset(new uint32_t[capacity_ + kPanelKeys]);
+    sink.uppers = uppers_.get();
+    sink.places = places_.get();
   }
 
-  size_t k_, capacity_;
-  float threshold_ = -std::numeric_limits<float>::infinity();
+  void release(Sink& sink) {
+    sink.count = settled_ = 0;
+    capacity_ = kPanelKeys;
+    allocate(sink);
+  }
+
+  void drop_below(Sink& sink) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < sink.count; ++i) {
+      sink.uppers[kept] = sink.uppers[i];
+      sink.places[kept] = sink.places[i];
+      lowers_[kept] = lowers_[i];
+      kept += sink.uppers[i] >= sink.threshold;
+    }
+    sink.count = settled_ = kept;
+  }
+
+  size_t capacity_;
+  uint32_t settled_ = 0;
   bool overflowed_ = false;
-  std::vector<Candidate> items_;
+  std::unique_ptr<float[]> uppers_, lowers_;
+  std::unique_ptr<uint32_t[]> places_;
 };
 
-// The k best exact rank values seen so far. Ids arrive in rising order: of equal values the earlier one
-// stays.
+// The k best exact rank values seen so far, by value and id.
 class ExactBest {
  public:
   struct Entry {
@@ -76,12 +132,12 @@ class ExactBest {
 
   explicit ExactBest(int64_t k) : k_(size_t(k)) {}
 
+  // Ids arrive in any order.
   void push(float value, int64_t id) {
-    if (!(value > threshold_ || (!full_ && value >= threshold_))) return;  // NaN compares false
+    if (!(value >= threshold_)) return;  // NaN compares false
     entries_.push_back({value, id});
     if (entries_.size() >= 2 * k_ + 64) {
       keep_best();
-      full_ = true;
       threshold_ = std::max_element(entries_.begin(), entries_.end())->value;  // the last in rank
     }
   }
@@ -105,7 +161,6 @@ class ExactBest {
 
   size_t k_;
   float threshold_ = -std::numeric_limits<float>::infinity();
-  bool full_ = false;
   std::vector<Entry> entries_;
 };
 

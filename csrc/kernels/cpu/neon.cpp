@@ -8,7 +8,8 @@ namespace fastret {
 namespace {
 
 constexpr int kTileQueries = 6;  // 6 x 4 accumulators, 4 panel vectors, 1 broadcast: 29 of 32 registers
-constexpr int kTileKeys = 16;
+constexpr int kHalfPanel = 16;
+constexpr int kInt8QueryLevels = 127;
 
 void widen(const void* source, DType dtype, int64_t n, float* target) {
   const float* wide = static_cast<const float*>(source);
@@ -94,13 +95,14 @@ double canonical_sum(const float* a, const float* b, int64_t dim) {
   return fold(lanes);
 }
 
-void canonical_rows(Term term, const float* query, const float* const* keys, int64_t dim, double* sums) {
+void canonical_rows(Term term, const float* query, const float* const* keys, const float* const*, int64_t dim,
+                    double* sums) {
   for (int r = 0; r < kRowsPerCall; ++r)
     sums[r] = term == Term::product ? canonical_sum<Term::product>(query, keys[r], dim)
                                     : canonical_sum<Term::squared_difference>(query, keys[r], dim);
 }
 
-void canonical_squares(const float* const* rows, int64_t dim, double* sums) {
+void canonical_squares(const float* const* rows, const float* const*, int64_t dim, double* sums) {
   for (int r = 0; r < kRowsPerCall; ++r) sums[r] = canonical_sum<Term::product>(rows[r], rows[r], dim);
 }
 
@@ -111,28 +113,46 @@ void dot_tile_of(const float* queries, const float* panel, int64_t dim, float* d
     for (auto& v : sum) v = vdupq_n_f32(0);
   for (int64_t d = 0; d < dim; ++d) {
     float32x4_t keys[4];
-    for (int i = 0; i < 4; ++i) keys[i] = vld1q_f32(panel + d * kTileKeys + 4 * i);
+    for (int i = 0; i < 4; ++i) keys[i] = vld1q_f32(panel + d * kPanelKeys + 4 * i);
     for (int r = 0; r < num_queries; ++r) {
       const float32x4_t q = vdupq_n_f32(queries[d * num_queries + r]);
       for (int i = 0; i < 4; ++i) sums[r][i] = vfmaq_f32(sums[r][i], keys[i], q);
     }
   }
   for (int r = 0; r < num_queries; ++r)
-    for (int i = 0; i < 4; ++i) vst1q_f32(dots + r * kTileKeys + 4 * i, sums[r][i]);
+    for (int i = 0; i < 4; ++i) vst1q_f32(dots + r * kPanelKeys + 4 * i, sums[r][i]);
 }
 
-void dot_tile(const float* queries, int num_queries, const float* panel, int64_t dim, float* dots) {
+void dot_tile(FirstPass pass, const void* queries, int num_queries, const int32_t* start, const void* panel,
+              int64_t steps, void* dots) {
+  if (pass != FirstPass::float32)
+    return integer_dot_tile(pass, static_cast<const int32_t*>(queries), num_queries, start,
+                            static_cast<const int32_t*>(panel), steps, static_cast<int32_t*>(dots));
   using Tile = void (*)(const float*, const float*, int64_t, float*);
   static const Tile tiles[kTileQueries] = {dot_tile_of<1>, dot_tile_of<2>, dot_tile_of<3>,
                                            dot_tile_of<4>, dot_tile_of<5>, dot_tile_of<6>};
-  tiles[num_queries - 1](queries, panel, dim, dots);
+  for (int half = 0; half < 2; ++half)
+    tiles[num_queries - 1](static_cast<const float*>(queries),
+                           static_cast<const float*>(panel) + half * kHalfPanel, steps,
+                           static_cast<float*>(dots) + half * kHalfPanel);
 }
 
 }  // namespace
 
 extern const Primitives kNeon;
-const Primitives kNeon = {"neon",         kTileQueries,      kTileKeys,  widen,
-                          canonical_rows, canonical_squares, centre_row, pack_panel<kTileKeys>,
-                          dot_tile,       filter<kTileKeys>};
+const Primitives kNeon = {"neon",
+                          {kTileQueries, kTileQueries, kTileQueries},
+                          kInt8QueryLevels,
+                          1,
+                          widen,
+                          canonical_rows,
+                          canonical_squares,
+                          centre_row,
+                          rotate,
+                          largest,
+                          quantise,
+                          pack_panel,
+                          dot_tile,
+                          filter_tile};
 
 }  // namespace fastret

@@ -51,7 +51,7 @@ void score_block(const PairwiseScoresParams& p, QueryBlock queries, int64_t key_
       const float* rows[kRowsPerCall];
       for (int r = 0; r < kRowsPerCall; ++r) rows[r] = keys[size_t(i + (r < count ? r : 0))];
       double sums[kRowsPerCall];
-      isa.canonical_rows(term, query, rows, dim, sums);
+      isa.canonical_rows(term, query, rows, nullptr, dim, sums);
       for (int r = 0; r < count; ++r)
         store(canonical_score(p.metric, sums[r], query_square, squares[size_t(i + r)]), p.out_dtype, p.scores,
               q * p.keys.rows + key_begin + i + r);

@@ -27,22 +27,23 @@ class RowReader {
   std::vector<float> widened_;
 };
 
-// Canonical scores of `query` with num_keys <= kRowsPerCall keys.
+// Canonical scores of `query` with num_keys <= kRowsPerCall keys. `next`: as of Primitives::canonical_rows.
 inline void score_keys(Metric metric, const float* query, double query_square, const float* const* keys,
-                       int num_keys, int64_t dim, float* scores) {
+                       const float* const* next, int num_keys, int64_t dim, float* scores) {
   const Primitives& isa = primitives();
   const float* rows[kRowsPerCall];
   for (int r = 0; r < kRowsPerCall; ++r) rows[r] = keys[r < num_keys ? r : 0];
   double sums[kRowsPerCall], squares[kRowsPerCall] = {};
-  isa.canonical_rows(metric == Metric::l2 ? Term::squared_difference : Term::product, query, rows, dim, sums);
-  if (metric == Metric::cosine) isa.canonical_squares(rows, dim, squares);
+  isa.canonical_rows(metric == Metric::l2 ? Term::squared_difference : Term::product, query, rows, next, dim,
+                     sums);
+  if (metric == Metric::cosine) isa.canonical_squares(rows, nullptr, dim, squares);
   for (int r = 0; r < num_keys; ++r) scores[r] = canonical_score(metric, sums[r], query_square, squares[r]);
 }
 
 inline double canonical_square(const float* row, int64_t dim) {
   const float* rows[kRowsPerCall] = {row, row, row, row};
   double squares[kRowsPerCall];
-  primitives().canonical_squares(rows, dim, squares);
+  primitives().canonical_squares(rows, nullptr, dim, squares);
   return squares[0];
 }
 

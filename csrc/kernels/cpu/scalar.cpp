@@ -8,7 +8,7 @@ namespace fastret {
 namespace {
 
 constexpr int kTileQueries = 4;
-constexpr int kTileKeys = 8;
+constexpr int kInt8QueryLevels = 127;
 
 void widen(const void* source, DType dtype, int64_t n, float* target) {
   switch (dtype) {
@@ -37,30 +37,43 @@ double canonical_sum(const float* a, const float* b, int64_t dim) {
   return fold_lanes(lanes);
 }
 
-void canonical_rows(Term term, const float* query, const float* const* keys, int64_t dim, double* sums) {
+void canonical_rows(Term term, const float* query, const float* const* keys, const float* const*, int64_t dim,
+                    double* sums) {
   for (int r = 0; r < kRowsPerCall; ++r)
     sums[r] = term == Term::product ? canonical_sum<Term::product>(query, keys[r], dim)
                                     : canonical_sum<Term::squared_difference>(query, keys[r], dim);
 }
 
-void canonical_squares(const float* const* rows, int64_t dim, double* sums) {
+void canonical_squares(const float* const* rows, const float* const*, int64_t dim, double* sums) {
   for (int r = 0; r < kRowsPerCall; ++r) sums[r] = canonical_sum<Term::product>(rows[r], rows[r], dim);
 }
 
-void dot_tile(const float* queries, int num_queries, const float* panel, int64_t dim, float* dots) {
-  for (int r = 0; r < num_queries; ++r) {
-    float sums[kTileKeys] = {};
-    for (int64_t d = 0; d < dim; ++d)
-      for (int i = 0; i < kTileKeys; ++i) sums[i] += queries[d * num_queries + r] * panel[d * kTileKeys + i];
-    std::memcpy(dots + r * kTileKeys, sums, sizeof sums);
-  }
+void dot_tile(FirstPass pass, const void* queries, int num_queries, const int32_t* start, const void* panel,
+              int64_t steps, void* dots) {
+  if (pass == FirstPass::float32)
+    float_dot_tile(static_cast<const float*>(queries), num_queries, static_cast<const float*>(panel), steps,
+                   static_cast<float*>(dots));
+  else
+    integer_dot_tile(pass, static_cast<const int32_t*>(queries), num_queries, start,
+                     static_cast<const int32_t*>(panel), steps, static_cast<int32_t*>(dots));
 }
 
 }  // namespace
 
 extern const Primitives kScalar;
-const Primitives kScalar = {"scalar",       kTileQueries,      kTileKeys,  widen,
-                            canonical_rows, canonical_squares, centre_row, pack_panel<kTileKeys>,
-                            dot_tile,       filter<kTileKeys>};
+const Primitives kScalar = {"scalar",
+                            {kTileQueries, kTileQueries, kTileQueries},
+                            kInt8QueryLevels,
+                            1,
+                            widen,
+                            canonical_rows,
+                            canonical_squares,
+                            centre_row,
+                            rotate,
+                            largest,
+                            quantise,
+                            pack_panel,
+                            dot_tile,
+                            filter_tile};
 
 }  // namespace fastret

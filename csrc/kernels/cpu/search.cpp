@@ -1,295 +1,179 @@
-// Exact search: a float32 first pass keeps what the error bound cannot exclude, and only that is scored
-// canonically. Scores never form a Q x N matrix: each tile is filtered against the rising thresholds of its
-// queries.
+// Exact search: a first pass keeps what the error bound cannot exclude, and only that is scored canonically.
+// Scores never form a Q x N matrix: each tile is filtered against the rising thresholds of its queries.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "kernels/cpu/candidates.h"
+#include "kernels/cpu/exact_scan.h"
 #include "kernels/cpu/first_pass.h"
 #include "kernels/cpu/float_environment.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/rescore.h"
+#include "kernels/cpu/scan.h"
+#include "kernels/cpu/value_scale.h"
 
 namespace fastret::cpu {
 namespace {
 
-constexpr int64_t kBlockBytes = 320 << 10;      // of packed keys: they stay in the second-level cache
 constexpr int64_t kCandidateBytes = 128 << 20;  // of candidates held at once, by the queries of a block
-constexpr int64_t kFewQueries = 3;              // so few read each key once: packing would not pay
-
-struct Query {
-  double square = 0;  // canonical
-  float norm = 0;     // of the error bound
-  double extra = 0;
-};
-
-struct Range {
-  int64_t begin, end;
-};
-
-Range part(int64_t count, int64_t index, int64_t parts) {
-  return {count * index / parts, count * (index + 1) / parts};
-}
+constexpr size_t kPairsAtOnce = 1 << 20;        // rescored together
 
 // A block of queries against all keys.
 class BlockSearch {
  public:
-  BlockSearch(const SearchParams& params, const Parallel& parallel, const std::vector<float>& centre,
-              Range queries)
+  BlockSearch(const SearchParams& params, const Parallel& parallel, const KeySet& keys, Range queries)
       : p_(params),
         parallel_(parallel),
-        isa_(primitives()),
-        centre_(centre),
-        centre_norm_(std::sqrt(canonical_square(centre.data(), params.keys.dim))),
-        bound_(params.metric, params.keys.dim, centre_norm_),
-        queries_(queries),
-        reader_(slice(params.queries, queries), queries.end - queries.begin),
-        states_(size_t(queries.end - queries.begin)) {}
+        keys_(keys),
+        block_(params.queries, queries, keys, params.filter, parallel) {}
 
   void run() {
-    prepare();
-    if (!bounded_.empty()) first_pass();
-    if (!exact_.empty()) score_everything();
-    finish();
+    std::vector<int64_t> bounded, exact;
+    const bool few = !keys_.packed && p_.first_pass < 0 && p_.queries.rows <= kFewQueries;
+    for (int64_t q = 0; q < block_.size(); ++q) {
+      const double square = block_.square(q);
+      if (std::isnan(square))
+        write(q, {}, 0, kNoFirstPass);  // all its scores are NaN: no neighbours
+      else
+        (few || !fits_first_pass(square) ? exact : bounded).push_back(q);
+    }
+    for (FirstPass pass = first_pass(); !bounded.empty() && bounded_by(pass); pass = FirstPass::float32) {
+      bounded = answer_with(pass, std::move(bounded));
+      // Packing all keys for a few queries costs more than their scores.
+      if (pass == FirstPass::float32 || int64_t(bounded.size()) <= kFewQueries) break;
+    }
+    exact.insert(exact.end(), bounded.begin(), bounded.end());
+    if (!exact.empty()) answer_exactly(exact);
   }
 
  private:
-  int64_t num_queries() const { return queries_.end - queries_.begin; }
-
-  static Rows slice(const Rows& rows, Range range) {
-    const int64_t element_bytes = rows.dtype == DType::f32 ? 4 : 2;
-    const char* data = static_cast<const char*>(rows.data) + range.begin * rows.row_stride * element_bytes;
-    return {data, range.end - range.begin, rows.dim, rows.row_stride, rows.dtype};
+  FirstPass first_pass() const {
+    if (keys_.packed) return keys_.packed->first_pass;
+    if (p_.first_pass >= 0) return FirstPass(p_.first_pass);
+    return cheapest_first_pass(p_.queries.rows, p_.keys.dim);
   }
 
-  // Widens the queries and decides how each is answered: with the first pass, or exactly from the start.
-  void prepare() {
-    float_queries_.resize(size_t(num_queries()));
-    parallel_(num_queries(), [&](int64_t begin, int64_t end) {
-      const DefaultFloatEnvironment environment;
-      for (int64_t q = begin; q < end; ++q) {
-        const float* query = reader_.read(q, q);
-        float_queries_[size_t(q)] = query;
-        states_[size_t(q)].square = canonical_square(query, p_.keys.dim);
-      }
-    });
-    for (int64_t q = 0; q < num_queries(); ++q) {
-      const double square = states_[size_t(q)].square;
-      if (std::isnan(square)) continue;  // all its scores are NaN: no neighbours
-      const bool bounded =
-          p_.queries.rows > kFewQueries && p_.keys.dim <= kDimLimit && fits_first_pass(square);
-      (bounded ? bounded_ : exact_).push_back(q);
-    }
+  // Whether the pass can tell anything: places are 32 bits, and with so large a k most keys survive.
+  bool bounded_by(FirstPass pass) const {
+    return p_.keys.dim <= dim_limit(pass) && p_.keys.rows < (int64_t(1) << 32) - kPanelKeys &&
+           p_.k < (p_.keys.rows + 3) / 4 && p_.keys.dim > 0;
   }
 
-  // Packs the bounded queries in groups of a tile, [D, group] each.
-  void pack_queries() {
-    const int64_t dim = p_.keys.dim, count = int64_t(bounded_.size());
-    const int64_t groups = (count + isa_.tile_queries - 1) / isa_.tile_queries;
-    packed_queries_.resize(size_t(count * dim));
-    for (int64_t g = 0; g <= groups; ++g) group_starts_.push_back(part(count, g, groups).begin);
-    const std::vector<float> origin(size_t(dim), 0.0f);
-    parallel_(groups, [&](int64_t begin, int64_t end) {
+  // Answers the queries that the pass can; returns those that it cannot.
+  std::vector<int64_t> answer_with(FirstPass pass, std::vector<int64_t> queries) {
+    Scan scan(keys_, block_, std::move(queries), pass, {p_.k, nullptr}, parallel_);
+    scan.run();
+    const int64_t count = int64_t(scan.queries().size());
+    std::vector<int64_t> left, answered;
+    const bool too_many = int64_t(scan.unbounded_keys().size()) > std::max<int64_t>(4096, p_.keys.rows / 8);
+    for (int64_t i = 0; i < count; ++i)
+      if (too_many || scan.overflowed(i))
+        left.push_back(scan.queries()[size_t(i)]);
+      else
+        answered.push_back(i);
+    parallel_(parallel_.num_threads, [&](int64_t begin, int64_t end) {
       const DefaultFloatEnvironment environment;
-      std::vector<float> centred(size_t(dim), 0.0f);
-      for (int64_t g = begin; g < end; ++g) {
-        const int64_t first = group_starts_[size_t(g)], size = group_starts_[size_t(g) + 1] - first;
-        float* packed = packed_queries_.data() + first * dim;
-        for (int64_t r = 0; r < size; ++r) {
-          const int64_t q = bounded_[size_t(first + r)];
-          Query& state = states_[size_t(q)];
-          const auto& shift = p_.metric == Metric::l2 ? centre_ : origin;
-          const double square =
-              isa_.centre_row(float_queries_[size_t(q)], 1.0, shift.data(), dim, centred.data());
-          state.norm = bound_.query_norm(std::sqrt(state.square), std::sqrt(square));
-          state.extra = bound_.query_extra(state.norm);
-          for (int64_t d = 0; d < dim; ++d) packed[d * size + r] = centred[size_t(d)];
+      for (int64_t task = begin; task < end; ++task) {
+        const Range mine = part(int64_t(answered.size()), task, parallel_.num_threads);
+        for (int64_t first = mine.begin; first < mine.end;) {
+          size_t pairs = 0;
+          int64_t last = first;
+          for (; last < mine.end && pairs < kPairsAtOnce; ++last)
+            pairs += scan.kept(answered[size_t(last)]).count + scan.unbounded_keys().size();
+          rescore(scan, pass, answered.data() + first, last - first);
+          first = last;
         }
       }
     });
+    return left;
   }
 
-  void first_pass() {
-    pack_queries();
-    // Split by keys where each part is large (they are packed once), else by queries.
-    const int64_t threads = parallel_.num_threads, groups = int64_t(group_starts_.size()) - 1;
-    key_parts_ = p_.keys.rows >= threads * std::max<int64_t>(4096, 32 * p_.k) ? threads : 1;
-    const int64_t query_parts = std::clamp<int64_t>(threads / key_parts_, 1, groups);
-    candidates_.assign(size_t(key_parts_) * bounded_.size(), Candidates(p_.k));
-    unbounded_keys_.assign(size_t(key_parts_), {});
-    parallel_(key_parts_ * query_parts, [&](int64_t begin, int64_t end) {
-      const DefaultFloatEnvironment environment;
-      for (int64_t task = begin; task < end; ++task)
-        scan(task % key_parts_, part(groups, task / key_parts_, query_parts));
-    });
+  // First the k keys of the highest upper ends: their worst value excludes most of the others without a
+  // score.
+  void rescore(const Scan& scan, FirstPass pass, const int64_t* answered, int64_t count) {
+    std::vector<Pair> pairs, others;
+    std::vector<size_t> other_starts;
+    for (int64_t a = 0; a < count; ++a) {
+      const int64_t q = scan.queries()[size_t(answered[a])];
+      const Sink& kept = scan.kept(answered[a]);
+      for (int64_t key : scan.unbounded_keys())
+        if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key))
+          pairs.push_back({q, key, 0, 0});
+      other_starts.push_back(others.size());
+      for (uint32_t i = 0; i < kept.count; ++i) others.push_back({q, kept.places[i], kept.uppers[i], 0});
+      const auto mine = others.begin() + int64_t(other_starts.back());
+      if (int64_t(kept.count) > p_.k)
+        std::nth_element(mine, mine + p_.k, others.end(),
+                         [](const Pair& a, const Pair& b) { return a.upper > b.upper; });
+      const auto middle = mine + std::min<int64_t>(p_.k, kept.count);
+      pairs.insert(pairs.end(), mine, middle);
+    }
+    other_starts.push_back(others.size());
+    score_pairs(keys_, block_, pairs, 0);
 
-    const int64_t count = int64_t(bounded_.size());
-    parallel_(count, [&](int64_t begin, int64_t end) {
-      const DefaultFloatEnvironment environment;
-      std::vector<float> lowers;
-      for (int64_t b = begin; b < end; ++b) {
-        Candidates& merged = candidates_[size_t(b)];
-        for (int64_t part = 1; part < key_parts_; ++part) merged.merge(candidates_[size_t(part * count + b)]);
-        merged.tighten(lowers);
-      }
-    });
-    for (int64_t b = 0; b < count; ++b)
-      if (candidates_[size_t(b)].overflowed()) exact_.push_back(bounded_[size_t(b)]);
-    for (int64_t part = 1; part < key_parts_; ++part)
-      unbounded_keys_[0].insert(unbounded_keys_[0].end(), unbounded_keys_[size_t(part)].begin(),
-                                unbounded_keys_[size_t(part)].end());
-  }
+    std::vector<float> worst(size_t(block_.size()), std::numeric_limits<float>::infinity());
+    std::vector<int64_t> scored(size_t(block_.size()), 0);
+    for (const Pair& pair : pairs) {
+      ++scored[size_t(pair.query)];
+      // NaN is no neighbour: then nothing is excluded.
+      const float value = std::isnan(pair.value) ? -std::numeric_limits<float>::infinity() : pair.value;
+      worst[size_t(pair.query)] = std::min(worst[size_t(pair.query)], value);
+    }
+    const size_t first_scored = pairs.size();
+    for (int64_t a = 0; a < count; ++a) {
+      const int64_t q = scan.queries()[size_t(answered[a])];
+      const size_t begin = other_starts[size_t(a)], end = other_starts[size_t(a) + 1];
+      if (int64_t(end - begin) <= p_.k) continue;
+      const ValueScale scale(keys_, block_.row(q), block_.square(q));
+      const double extra = scan.bounds(answered[a]).extra;
+      for (size_t i = begin + size_t(p_.k); i < end; ++i)
+        if (scale.value_above(others[i].upper + extra) >= worst[size_t(q)]) pairs.push_back(others[i]);
+    }
+    score_pairs(keys_, block_, pairs, first_scored);
+    for (size_t i = first_scored; i < pairs.size(); ++i) ++scored[size_t(pairs[i].query)];
 
-  // Groups of queries against one part of the keys.
-  void scan(int64_t key_part, Range groups) {
-    const Range keys = part(p_.keys.rows, key_part, key_parts_);
-    const int64_t panel_bytes = isa_.tile_keys * std::max<int64_t>(1, p_.keys.dim) * 4;
-    const int64_t block_keys =
-        std::clamp<int64_t>(kBlockBytes / panel_bytes, 1, (keys.end - keys.begin) / isa_.tile_keys + 1) *
-        isa_.tile_keys;
-    KeyBlock block(isa_, p_, centre_, bound_, block_keys);
-    // The query parts of a key part meet the same unbounded keys: the first one reports them.
-    std::vector<int64_t> ignored;
-    std::vector<int64_t>& unbounded = groups.begin == 0 ? unbounded_keys_[size_t(key_part)] : ignored;
-    std::vector<float> lowers;
-    Candidates* candidates = candidates_.data() + size_t(key_part) * bounded_.size();
-    for (int64_t begin = keys.begin; begin < keys.end; begin += block_keys) {
-      block.pack(begin, std::min(keys.end, begin + block_keys), unbounded);
-      for (int64_t g = groups.begin; g < groups.end; ++g)
-        for (int64_t panel = 0; panel < block.num_panels(); ++panel)
-          scan_tile(block, panel, g, candidates, lowers);
+    std::vector<ExactBest> best(size_t(block_.size()), ExactBest(p_.k));
+    for (const Pair& pair : pairs) best[size_t(pair.query)].push(pair.value, pair.key);
+    for (int64_t a = 0; a < count; ++a) {
+      const int64_t q = scan.queries()[size_t(answered[a])];
+      write(q, best[size_t(q)].sorted(), scored[size_t(q)], int64_t(pass));
     }
   }
 
-  void scan_tile(const KeyBlock& block, int64_t panel, int64_t group, Candidates* candidates,
-                 std::vector<float>& lowers) const {
-    alignas(64) float dots[kMaxTileQueries * kMaxTileKeys];
-    alignas(64) float uppers[kMaxTileKeys];
-    const int64_t first = group_starts_[size_t(group)];
-    const int size = int(group_starts_[size_t(group) + 1] - first);
-    isa_.dot_tile(packed_queries_.data() + first * p_.keys.dim, size, block.panel(panel), p_.keys.dim, dots);
-    for (int r = 0; r < size; ++r) {
-      Candidates& mine = candidates[first + r];
-      const Query& query = states_[size_t(bounded_[size_t(first + r)])];
-      uint32_t mask = isa_.filter(dots + r * isa_.tile_keys, query.norm, block.slopes(panel),
-                                  block.offsets(panel), mine.threshold(), uppers);
-      for (; mask; mask &= mask - 1) {
-        const int i = __builtin_ctz(mask);
-        if (uppers[i] == -std::numeric_limits<float>::infinity()) continue;  // a place without a bounded key
-        const double width = 2 * (block.half_width(panel, i, query.norm) + query.extra);
-        mine.push({uppers[i], round_down(uppers[i] - width), block.first_key(panel) + i});
-      }
-      if (mine.full()) mine.tighten(lowers);
-    }
-  }
-
-  static float round_down(double value) {
-    return std::nextafterf(float(value), -std::numeric_limits<float>::infinity());
-  }
-
-  // Every key, scored canonically, for the queries without a useful bound.
-  void score_everything() {
-    const int64_t dim = p_.keys.dim, count = int64_t(exact_.size());
-    const int64_t block_keys =
-        std::clamp<int64_t>(kBlockBytes / std::max<int64_t>(1, dim * 4), kRowsPerCall, 4096);
-    exact_parts_ = std::clamp<int64_t>(p_.keys.rows / block_keys, 1, parallel_.num_threads);
-    exact_best_.assign(size_t(exact_parts_ * count), ExactBest(p_.k));
-    parallel_(exact_parts_, [&](int64_t task_begin, int64_t task_end) {
-      const DefaultFloatEnvironment environment;
-      RowReader reader(p_.keys, block_keys);
-      std::vector<const float*> rows(size_t(block_keys), nullptr);
-      float scores[kRowsPerCall];
-      for (int64_t task = task_begin; task < task_end; ++task) {
-        const Range keys = part(p_.keys.rows, task, exact_parts_);
-        for (int64_t first = keys.begin; first < keys.end; first += block_keys) {
-          const int64_t last = std::min(keys.end, first + block_keys);
-          for (int64_t key = first; key < last; ++key)
-            rows[size_t(key - first)] = reader.read(key, key - first);
-          for (int64_t e = 0; e < count; ++e) {
-            ExactBest& best = exact_best_[size_t(task * count + e)];
-            const int64_t q = exact_[size_t(e)];
-            for (int64_t key = first; key < last; key += kRowsPerCall) {
-              const int size = int(std::min<int64_t>(kRowsPerCall, last - key));
-              score_keys(p_.metric, float_queries_[size_t(q)], states_[size_t(q)].square,
-                         rows.data() + (key - first), size, dim, scores);
-              for (int r = 0; r < size; ++r) best.push(rank_value(p_.metric, scores[r]), key + r);
-            }
-          }
-        }
-      }
+  void answer_exactly(const std::vector<int64_t>& queries) {
+    const int64_t count = int64_t(queries.size()), parts = exact_scan_parts(keys_, parallel_);
+    std::vector<ExactBest> best(size_t(parts * count), ExactBest(p_.k));
+    exact_scan(keys_, block_, queries, parallel_, [&](int64_t part, size_t e, float value, int64_t key) {
+      best[size_t(part * count) + e].push(value, key);
     });
-  }
-
-  void finish() {
-    parallel_(num_queries(), [&](int64_t begin, int64_t end) {
-      const DefaultFloatEnvironment environment;
-      for (int64_t q = begin; q < end; ++q) write(q, {});
-    });
-    parallel_(int64_t(bounded_.size()), [&](int64_t begin, int64_t end) {
-      const DefaultFloatEnvironment environment;
-      RowReader reader(p_.keys, kRowsPerCall);
-      for (int64_t b = begin; b < end; ++b)
-        if (!candidates_[size_t(b)].overflowed())
-          rescore(bounded_[size_t(b)], candidates_[size_t(b)], reader);
-    });
-    const int64_t count = int64_t(exact_.size());
     parallel_(count, [&](int64_t begin, int64_t end) {
-      const DefaultFloatEnvironment environment;
       for (int64_t e = begin; e < end; ++e) {
-        ExactBest& best = exact_best_[size_t(e)];
-        for (int64_t task = 1; task < exact_parts_; ++task) best.merge(exact_best_[size_t(task * count + e)]);
-        write(exact_[size_t(e)], best.sorted());
+        ExactBest& mine = best[size_t(e)];
+        for (int64_t part = 1; part < parts; ++part) mine.merge(best[size_t(part * count + e)]);
+        write(queries[size_t(e)], mine.sorted(), p_.keys.rows, kNoFirstPass);
       }
     });
   }
 
-  void rescore(int64_t q, const Candidates& candidates, RowReader& reader) {
-    std::vector<int64_t> ids = unbounded_keys_[0];
-    for (const Candidate& c : candidates.items()) ids.push_back(c.id);
-    std::sort(ids.begin(), ids.end());
-    ExactBest best(p_.k);
-    for (size_t first = 0; first < ids.size(); first += kRowsPerCall) {
-      const int size = int(std::min<size_t>(kRowsPerCall, ids.size() - first));
-      const float* rows[kRowsPerCall];
-      float scores[kRowsPerCall];
-      for (int r = 0; r < size; ++r) rows[r] = reader.read(ids[first + size_t(r)], r);
-      score_keys(p_.metric, float_queries_[size_t(q)], states_[size_t(q)].square, rows, size, p_.keys.dim,
-                 scores);
-      for (int r = 0; r < size; ++r) best.push(rank_value(p_.metric, scores[r]), ids[first + size_t(r)]);
-    }
-    write(q, best.sorted());
-  }
-
-  void write(int64_t q, const std::vector<ExactBest::Entry>& best) {
+  void write(int64_t q, const std::vector<ExactBest::Entry>& best, int64_t scored, int64_t pass) {
     const float nothing = -std::numeric_limits<float>::infinity();
+    const int64_t row = block_.first() + q;
     for (int64_t j = 0; j < p_.k; ++j) {
-      const int64_t at = (queries_.begin + q) * p_.k + j;
       const bool found = j < int64_t(best.size());
       // rank_value is its own inverse; + 0 keeps a zero distance from turning into -0.
-      p_.scores[at] = rank_value(p_.metric, found ? best[size_t(j)].value : nothing) + 0.0f;
-      p_.ids[at] = found ? best[size_t(j)].id : -1;
+      p_.scores[row * p_.k + j] = rank_value(p_.metric, found ? best[size_t(j)].value : nothing) + 0.0f;
+      p_.ids[row * p_.k + j] = found ? best[size_t(j)].id : -1;
     }
+    if (p_.rescored) p_.rescored[row] = scored;
+    if (p_.passes) p_.passes[row] = pass;
   }
 
   const SearchParams& p_;
   const Parallel& parallel_;
-  const Primitives& isa_;
-  const std::vector<float>& centre_;
-  double centre_norm_;
-  ErrorBound bound_;
-  Range queries_;
-  RowReader reader_;
-  std::vector<Query> states_;
-  std::vector<const float*> float_queries_;
-
-  std::vector<int64_t> bounded_, exact_;  // queries by how they are answered
-  std::vector<float> packed_queries_;
-  std::vector<int64_t> group_starts_;  // in bounded_
-  int64_t key_parts_ = 1, exact_parts_ = 1;
-  std::vector<Candidates> candidates_;                // [key_parts, bounded]
-  std::vector<std::vector<int64_t>> unbounded_keys_;  // [key_parts]
-  std::vector<ExactBest> exact_best_;                 // [exact_parts, exact]
+  const KeySet& keys_;
+  QueryBlock block_;
 };
 
 }  // namespace
@@ -297,12 +181,11 @@ class BlockSearch {
 void search(const SearchParams& params, const Parallel& parallel) {
   if (params.k == 0 || params.queries.rows == 0) return;
   const DefaultFloatEnvironment environment;
-  const std::vector<float> centre = sample_centre(params.keys, params.metric);
-  const int64_t held =
-      parallel.num_threads * std::max<int64_t>(128, 2 * params.k + 64) * int64_t(sizeof(Candidate));
+  const KeySet keys(params.keys, params.metric, params.filter, params.packed);
+  const int64_t held = parallel.num_threads * std::max<int64_t>(128, 2 * params.k + 64) * 12;
   const int64_t block = std::clamp<int64_t>(kCandidateBytes / held, 256, 8192);
   for (int64_t begin = 0; begin < params.queries.rows; begin += block)
-    BlockSearch(params, parallel, centre, {begin, std::min(params.queries.rows, begin + block)}).run();
+    BlockSearch(params, parallel, keys, {begin, std::min(params.queries.rows, begin + block)}).run();
 }
 
 }  // namespace fastret::cpu

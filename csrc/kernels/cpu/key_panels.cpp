@@ -1,0 +1,133 @@
+#include "kernels/cpu/key_panels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace fastret::cpu {
+namespace {
+
+constexpr int kKeyLevels[] = {0, 32767, 127};
+constexpr int kInt8Shift = 128;  // int8 keys are stored as bytes from 1 to 255
+// A place without a key in the pass has an offset, and so an upper end, of -inf: no threshold lets it
+// through. Its scale says why it is empty.
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr float kNoKey = 0, kUnbounded = -1;
+
+double unit_scale(Metric metric, double square) {
+  if (metric != Metric::cosine) return 1.0;
+  return square > 0 ? 1.0 / std::sqrt(square) : 0.0;
+}
+
+}  // namespace
+
+void list_unbounded(const float* facts, int64_t first_key, std::vector<int64_t>& keys) {
+  for (int i = 0; i < kPanelKeys; ++i)
+    if (facts[i] == kUnbounded) keys.push_back(first_key + i);
+}
+
+Frame sample_frame(const Rows& keys, Metric metric) {
+  constexpr int64_t kSample = 1024;
+  const int64_t stride = std::max<int64_t>(1, keys.rows / kSample);
+  RowReader reader(keys, 1);
+  std::vector<double> sums(size_t(keys.dim), 0.0);
+  int64_t count = 0;
+  for (int64_t row = 0; row < keys.rows; row += stride) {
+    const float* x = reader.read(row, 0);
+    const double square = canonical_square(x, keys.dim);
+    if (!fits_first_pass(square)) continue;
+    const double scale = unit_scale(metric, square);
+    for (int64_t d = 0; d < keys.dim; ++d) sums[size_t(d)] += x[d] * scale;
+    ++count;
+  }
+  Frame frame{std::vector<float>(size_t(keys.dim), 0.0f), std::vector<float>(size_t(keys.dim), 0.0f)};
+  if (count == 0) return frame;
+  double square = 0;
+  for (size_t d = 0; d < sums.size(); ++d) {
+    frame.centre[d] = float(sums[d] / double(count));
+    square += double(frame.centre[d]) * frame.centre[d];
+  }
+  const double norm = std::sqrt(square);
+  if (norm > kNothingBelow)
+    for (size_t d = 0; d < sums.size(); ++d) frame.direction[d] = float(frame.centre[d] / norm);
+  return frame;
+}
+
+KeyPacker::KeyPacker(const Primitives& isa, const Rows& keys, Metric metric, FirstPass pass,
+                     const float* centre, const float* direction)
+    : isa_(isa),
+      reader_(keys, kRowsPerCall),
+      rows_(keys.rows),
+      dim_(keys.dim),
+      metric_(metric),
+      pass_(pass),
+      centre_(centre),
+      direction_(direction),
+      bound_(metric, pass, keys.dim, std::sqrt(canonical_square(centre, keys.dim))),
+      centred_(size_t(kPanelKeys * padded_dim(keys.dim)), 0.0f),
+      quantised_row_(padded_dim(keys.dim) / dims_per_step(pass)) {
+  if (pass != FirstPass::float32) quantised_.resize(size_t(kPanelKeys * quantised_row_));
+}
+
+int KeyPacker::pack(int64_t number, void* panel, float* facts) {
+  const int64_t first = number * kPanelKeys, padded = padded_dim(dim_);
+  int unbounded = 0;
+  for (int i = 0; i < kPanelKeys; i += kRowsPerCall) {
+    const float* sources[kRowsPerCall];
+    for (int r = 0; r < kRowsPerCall; ++r)  // past the end the last key stands in
+      sources[r] = reader_.read(std::min(first + i + r, rows_ - 1), r);
+    double squares[kRowsPerCall];
+    isa_.canonical_squares(sources, nullptr, dim_, squares);
+    for (int r = 0; r < kRowsPerCall; ++r) {
+      if (first + i + r < rows_)
+        pack_key(sources[r], squares[r], i + r, facts, unbounded);
+      else
+        leave_out(kNoKey, i + r, facts);
+    }
+  }
+  const int32_t* rows[kPanelKeys];
+  for (int i = 0; i < kPanelKeys; ++i)
+    rows[i] = pass_ == FirstPass::float32 ? reinterpret_cast<const int32_t*>(centred_.data() + i * padded)
+                                          : quantised_.data() + i * quantised_row_;
+  isa_.pack_panel(rows, panel_steps(pass_, dim_), static_cast<int32_t*>(panel));
+  return unbounded;
+}
+
+void KeyPacker::pack_key(const float* row, double square, int i, float* facts, int& unbounded) {
+  if (!fits_first_pass(square)) {
+    const bool found = !std::isnan(square);
+    unbounded += found;
+    return leave_out(found ? kUnbounded : kNoKey, i, facts);
+  }
+  float* target = centred_.data() + i * padded_dim(dim_);
+  const Centred centred =
+      isa_.centre_row(row, unit_scale(metric_, square), centre_, direction_, dim_, target);
+  Integers integers;
+  if (pass_ != FirstPass::float32) {
+    isa_.rotate(target, dim_);
+    integers =
+        quantise_row(isa_, pass_, target, dim_, kKeyLevels[int(pass_)],
+                     pass_ == FirstPass::int8 ? kInt8Shift : 0, quantised_.data() + i * quantised_row_);
+  }
+  const double norm = metric_ == Metric::cosine ? 1.0 : std::sqrt(square);
+  const KeyBounds bounds = bound_.key(norm, centred, integers);
+  facts[i] = bounds.scale;
+  facts[kPanelKeys + i] = bounds.residual;
+  facts[2 * kPanelKeys + i] = bounds.norm;
+  facts[3 * kPanelKeys + i] = bounds.component;
+  facts[4 * kPanelKeys + i] = bounds.offset;
+}
+
+void KeyPacker::leave_out(float scale, int i, float* facts) {
+  std::fill_n(centred_.data() + i * padded_dim(dim_), padded_dim(dim_), 0.0f);
+  if (pass_ != FirstPass::float32) {
+    const int byte = pass_ == FirstPass::int8 ? kInt8Shift : 0;
+    std::memset(quantised_.data() + i * quantised_row_, byte, size_t(quantised_row_) * 4);
+  }
+  for (int fact = 0; fact < kKeyFacts; ++fact) facts[fact * kPanelKeys + i] = 0;
+  facts[i] = scale;
+  facts[4 * kPanelKeys + i] = kNever;
+}
+
+}  // namespace fastret::cpu

@@ -1,0 +1,59 @@
+// Keys centred, turned into what a first pass reads, and laid side by side in panels with their bounds.
+#pragma once
+#include <vector>
+
+#include "kernels/cpu/error_bound.h"
+#include "kernels/cpu/rows.h"
+
+namespace fastret::cpu {
+
+constexpr int64_t kFactsPerPanel = kKeyFacts * kPanelKeys;
+
+inline int64_t num_panels(int64_t rows) {
+  return (rows + kPanelKeys - 1) / kPanelKeys;
+}
+
+inline int64_t panel_bytes(FirstPass pass, int64_t dim) {
+  return panel_steps(pass, dim) * kPanelKeys * 4;
+}
+
+// The vectors that a first pass is centred at and projected along: any are valid, good ones make the bounds
+// small.
+struct Frame {
+  std::vector<float> centre, direction;  // [D]
+};
+
+// The mean of a sample of the keys (for cosine: of their unit vectors) and its unit vector, ignoring rows
+// that the pass cannot hold.
+Frame sample_frame(const Rows& keys, Metric metric);
+
+// Appends the keys of a panel that are to be scored canonically always; its first key is `first_key`.
+void list_unbounded(const float* facts, int64_t first_key, std::vector<int64_t>& keys);
+
+class KeyPacker {
+ public:
+  KeyPacker(const Primitives& isa, const Rows& keys, Metric metric, FirstPass pass, const float* centre,
+            const float* direction);
+
+  // Packs keys [number * kPanelKeys, ...) into panel [steps, kPanelKeys] and facts [kKeyFacts, kPanelKeys];
+  // returns how many of them are unbounded: to be scored canonically always. Places beyond the last key and
+  // keys whose every score is NaN are never found.
+  int pack(int64_t number, void* panel, float* facts);
+
+ private:
+  void pack_key(const float* row, double square, int i, float* facts, int& unbounded);
+  void leave_out(float scale, int i, float* facts);
+
+  const Primitives& isa_;
+  RowReader reader_;
+  int64_t rows_, dim_;
+  Metric metric_;
+  FirstPass pass_;
+  const float *centre_, *direction_;
+  ErrorBound bound_;
+  std::vector<float> centred_;      // [kPanelKeys, padded dim]
+  std::vector<int32_t> quantised_;  // [kPanelKeys, bytes of a padded row]
+  int64_t quantised_row_;           // in units of 4 bytes
+};
+
+}  // namespace fastret::cpu

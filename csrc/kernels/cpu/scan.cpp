@@ -1,0 +1,268 @@
+#include "kernels/cpu/scan.h"
+
+#include <atomic>
+#include <cmath>
+
+#include "kernels/cpu/float_environment.h"
+
+namespace fastret::cpu {
+namespace {
+
+constexpr int64_t kBlockBytes = 320 << 10;      // of panels: they stay in the second-level cache
+constexpr int64_t kPackedOnceBytes = 32 << 20;  // so small, all keys are packed before the scan
+constexpr int64_t kQueriesPerThread = 32;       // so many, threads share queries out rather than keys
+constexpr int64_t kSampledKeys = 4096;          // scanned first, from all over the keys
+
+float round_down(double value) {
+  return std::nextafterf(float(value), -std::numeric_limits<float>::infinity());
+}
+
+// More candidates than this, and a finer pass (for float32: canonical scores of all keys) is cheaper.
+size_t candidate_limit(FirstPass pass, int64_t k, int64_t keys) {
+  return size_t(pass == FirstPass::float32 ? std::max({int64_t(4096), 8 * k, keys / 8})
+                                           : std::max({int64_t(2048), 6 * k, keys / 48}));
+}
+
+}  // namespace
+
+Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> queries, FirstPass pass,
+           Goal goal, const Parallel& parallel)
+    : keys_(keys),
+      block_(block),
+      queries_(std::move(queries)),
+      pass_(pass),
+      goal_(goal),
+      parallel_(parallel),
+      isa_(primitives()),
+      steps_(panel_steps(pass, keys.rows.dim)),
+      panel_bytes_(panel_bytes(pass, keys.rows.dim)),
+      num_panels_(num_panels(keys.rows.rows)),
+      limit_(goal.thresholds ? std::numeric_limits<size_t>::max()
+                             : candidate_limit(pass, goal.k, keys.rows.rows)),
+      bound_(keys.metric, pass, keys.rows.dim, keys.centre_norm),
+      bounds_(queries_.size()),
+      facts_(queries_.size()),
+      starts_(queries_.size()) {}
+
+void Scan::run() {
+  const int64_t count = int64_t(queries_.size()), threads = parallel_.num_threads;
+  if (keys_.packed && keys_.packed->first_pass == pass_) {
+    panels_ = static_cast<const char*>(keys_.packed->panels);
+    panel_facts_ = keys_.packed->facts;
+    if (keys_.packed->has_unbounded) list_all_unbounded();
+  } else if (num_panels_ * panel_bytes_ <= kPackedOnceBytes) {
+    pack_keys_once();
+  }
+  // Packed keys are as cheap for every thread: share the queries out where there are enough. Else each thread
+  // takes a part of the keys, packs it, and all queries meet it.
+  const bool share_queries = panels_ ? count >= threads * kQueriesPerThread : num_panels_ < threads * 128;
+  key_parts_ = share_queries ? 1 : std::clamp<int64_t>(num_panels_ / 8, 1, threads);
+  pack_queries();
+  const int64_t groups = int64_t(group_starts_.size()) - 1;
+  const int64_t query_parts = share_queries ? std::min(threads, groups) : 1;
+
+  const size_t capacity = size_t(std::max<int64_t>(128, goal_.k + goal_.k / 2 + 64));
+  sinks_.resize(size_t(key_parts_ * count));
+  candidates_.reserve(sinks_.size());
+  for (int64_t i = 0; i < key_parts_ * count; ++i) {
+    candidates_.emplace_back(sinks_[size_t(i)], capacity);
+    if (goal_.thresholds) sinks_[size_t(i)].threshold = goal_.thresholds[queries_[size_t(i % count)]];
+  }
+  parallel_(key_parts_ * query_parts, [&](int64_t begin, int64_t end) {
+    const DefaultFloatEnvironment environment;
+    for (int64_t task = begin; task < end; ++task)
+      scan_part(task % key_parts_, part(groups, task / key_parts_, query_parts));
+  });
+  parallel_(count, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch;
+    for (int64_t i = begin; i < end; ++i) {
+      Sink& sink = sinks_[size_t(i)];
+      Candidates& merged = candidates_[size_t(i)];
+      for (int64_t part = 1; part < key_parts_; ++part)
+        merged.merge(sink, candidates_[size_t(part * count + i)], sinks_[size_t(part * count + i)]);
+      if (!goal_.thresholds && !merged.overflowed()) merged.tighten(sink, size_t(goal_.k), limit_, scratch);
+    }
+  });
+  std::sort(unbounded_keys_.begin(), unbounded_keys_.end());
+}
+
+// Queries in groups of a tile, [steps, group] of 4 bytes each.
+void Scan::pack_queries() {
+  const int64_t count = int64_t(queries_.size()), tile = isa_.tile_queries[int(pass_)];
+  const int64_t tiles = (count + tile - 1) / tile, threads = parallel_.num_threads;
+  const int64_t groups = std::min(count, (tiles + threads - 1) / threads * threads);
+  for (int64_t g = 0; g <= groups; ++g) group_starts_.push_back(part(count, g, groups).begin);
+  packed_queries_.resize(size_t(count * steps_));
+  parallel_(groups, [&](int64_t begin, int64_t end) {
+    const DefaultFloatEnvironment environment;
+    const int64_t padded = padded_dim(keys_.rows.dim);
+    std::vector<float> row(size_t(padded), 0.0f);
+    std::vector<int32_t> packed_row(size_t(padded), 0);
+    for (int64_t g = begin; g < end; ++g) {
+      const int64_t first = group_starts_[size_t(g)], size = group_starts_[size_t(g) + 1] - first;
+      int32_t* packed = packed_queries_.data() + first * steps_;
+      for (int64_t r = 0; r < size; ++r) {
+        pack_query(first + r, row.data(), packed_row.data());
+        for (int64_t s = 0; s < steps_; ++s) packed[s * size + r] = packed_row[size_t(s)];
+      }
+    }
+  });
+}
+
+void Scan::pack_query(int64_t i, float* row, void* packed_row) {
+  const int64_t dim = keys_.rows.dim, q = queries_[size_t(i)];
+  const float* query = block_.row(q);
+  const Frame& frame = keys_.frame;
+  const double norm = std::sqrt(block_.square(q));
+  const bool centred = keys_.metric == Metric::l2;
+  const std::vector<float> origin(centred ? 0 : size_t(dim), 0.0f);
+  const Centred whole = isa_.centre_row(query, 1.0, centred ? frame.centre.data() : origin.data(),
+                                        frame.direction.data(), dim, row);
+  const double whole_norm = std::sqrt(whole.square);
+  double projected_norm = whole_norm;
+  float component = 0;
+  Integers integers;
+  if (pass_ == FirstPass::float32) {
+    std::copy_n(row, dim, static_cast<float*>(packed_row));
+  } else {
+    component = float(whole.component);
+    double square = 0;
+    for (int64_t d = 0; d < dim; ++d) {
+      const double shift = centred ? frame.centre[size_t(d)] : 0.0;
+      row[d] = float(query[d] - shift - double(component) * frame.direction[size_t(d)]);
+      square += double(row[d]) * row[d];
+    }
+    projected_norm = std::sqrt(square);
+    isa_.rotate(row, dim);
+    const int levels = pass_ == FirstPass::int8 ? isa_.int8_query_levels : 32767;
+    integers = quantise_row(isa_, pass_, row, dim, levels, 0, packed_row);
+    if (pass_ == FirstPass::int8) {
+      int32_t sum = 0;
+      for (int64_t d = 0; d < dim; ++d) sum += static_cast<const int8_t*>(packed_row)[d];
+      starts_[size_t(i)] = -128 * sum;
+    }
+  }
+  bounds_[size_t(i)] = bound_.query(norm, whole_norm, projected_norm, component, integers);
+  facts_[size_t(i)] = bounds_[size_t(i)].facts;
+}
+
+// Packs all keys before the scan, so that threads may share the queries out.
+void Scan::pack_keys_once() {
+  own_panels_.reset(new char[size_t(num_panels_ * panel_bytes_)]);
+  own_facts_.reset(new float[size_t(num_panels_ * kFactsPerPanel)]);
+  std::atomic<int64_t> unbounded{0};
+  parallel_(num_panels_, [&](int64_t begin, int64_t end) {
+    const DefaultFloatEnvironment environment;
+    KeyPacker packer(isa_, keys_.rows, keys_.metric, pass_, keys_.frame.centre.data(),
+                     keys_.frame.direction.data());
+    for (int64_t p = begin; p < end; ++p)
+      unbounded +=
+          packer.pack(p, own_panels_.get() + p * panel_bytes_, own_facts_.get() + p * kFactsPerPanel);
+  });
+  panels_ = own_panels_.get();
+  panel_facts_ = own_facts_.get();
+  if (unbounded) list_all_unbounded();
+}
+
+void Scan::list_all_unbounded() {
+  for (int64_t p = 0; p < num_panels_; ++p)
+    list_unbounded(panel_facts_ + p * kFactsPerPanel, p * kPanelKeys, unbounded_keys_);
+}
+
+// Groups of queries against one part of the keys: first a sample from all over it, so that thresholds start
+// high and a hopeless pass ends early, then the rest.
+void Scan::scan_part(int64_t key_part, Range groups) {
+  const Range all = part(num_panels_, key_part, key_parts_);
+  const int64_t count = all.end - all.begin;
+  const int64_t block = std::clamp<int64_t>(kBlockBytes / std::max<int64_t>(1, panel_bytes_), 1, 1024);
+  PanelReader reader = panels_ ? PanelReader(panels_, panel_facts_, num_panels_, panel_bytes_)
+                               : PanelReader(isa_, keys_, pass_, block);
+
+  const int64_t wanted = std::max<int64_t>(kSampledKeys, 8 * goal_.k) / kPanelKeys;
+  const int64_t stride = goal_.thresholds || count < 4 * wanted ? 0 : count / wanted;
+  bool worth_it = true;
+  if (stride) {
+    const int64_t samples = (count + stride - 1) / stride;
+    for (int64_t s = 0; s < samples; s += block)
+      meet(reader, {all.begin + s * stride, std::min(block, samples - s), stride}, groups, key_part);
+    worth_it = tighten_all(reader.all(), samples * kPanelKeys / 2, groups, key_part);
+  }
+  if (worth_it)
+    for (int64_t first = all.begin; first < all.end; first += block)
+      meet(reader, {first, std::min(block, all.end - first), 1, all.begin, stride}, groups, key_part);
+  if (panels_) tighten_all(reader.all(), limit_, groups, key_part);
+
+  // Every group of a part meets the same unbounded keys: the first one reports them.
+  if (groups.begin == 0 && !reader.unbounded().empty()) {
+    const std::lock_guard<std::mutex> lock(unbounded_mutex_);
+    unbounded_keys_.insert(unbounded_keys_.end(), reader.unbounded().begin(), reader.unbounded().end());
+  }
+}
+
+// Groups of queries against some panels.
+void Scan::meet(PanelReader& reader, const PanelRange& range, Range groups, int64_t key_part) {
+  alignas(64) int32_t dots[kMaxTileQueries * kPanelKeys];
+  const PanelView view = reader.read(range);
+  const PanelView& lookup = reader.stored() ? reader.all() : view;
+  const int64_t part_start = key_part * int64_t(queries_.size());
+  for (int64_t g = groups.begin; g < groups.end; ++g) {
+    const int64_t first = group_starts_[size_t(g)];
+    const int size = int(group_starts_[size_t(g) + 1] - first);
+    Sink* sinks = sinks_.data() + part_start + first;
+    for (int64_t i = 0; i < range.count; ++i) {
+      const uint32_t allowed = keys_.allowed_in(range.number(i));
+      if (range.skips(i) || !allowed) continue;
+      isa_.dot_tile(pass_, packed_queries_.data() + first * steps_, size, starts_.data() + first,
+                    view.panel(i), steps_, dots);
+      isa_.filter_tile(pass_ != FirstPass::float32, dots, size, facts_.data() + first,
+                       KeyFacts(view.panel_facts(i)), allowed, uint32_t(range.number(i) * kPanelKeys), sinks);
+      for (int r = 0; r < size; ++r)
+        if (candidates_[size_t(part_start + first + r)].full(sinks[r]))
+          make_room(lookup, first + r, key_part);
+    }
+    if (!reader.stored())  // the facts of these panels are about to be overwritten
+      for (int r = 0; r < size; ++r) settle(lookup, first + r, key_part);
+  }
+}
+
+void Scan::settle(const PanelView& view, int64_t i, int64_t key_part) {
+  const int64_t at = key_part * int64_t(queries_.size()) + i, q = queries_[size_t(i)];
+  const QueryBounds& query = bounds_[size_t(i)];
+  candidates_[size_t(at)].settle(sinks_[size_t(at)], [&](float upper, uint32_t place) {
+    if (block_.excludes(q, place)) return std::numeric_limits<float>::quiet_NaN();
+    const KeyFacts facts(view.facts_of(place));
+    const uint32_t lane = place % kPanelKeys;
+    return round_down(upper - 2 * bound_.half_width(query, facts.residual[lane], facts.norm[lane]));
+  });
+}
+
+void Scan::make_room(const PanelView& view, int64_t i, int64_t key_part) {
+  const int64_t at = key_part * int64_t(queries_.size()) + i;
+  thread_local std::vector<float> scratch;
+  settle(view, i, key_part);
+  if (goal_.thresholds)
+    candidates_[size_t(at)].grow(sinks_[size_t(at)], 2 * size_t(sinks_[size_t(at)].count) + kPanelKeys);
+  else
+    candidates_[size_t(at)].tighten(sinks_[size_t(at)], size_t(goal_.k), limit_, scratch);
+}
+
+// Tightens every query of the groups; false, and all of them overflowed, where most keep more than `limit`.
+bool Scan::tighten_all(const PanelView& view, size_t limit, Range groups, int64_t key_part) {
+  const int64_t begin = group_starts_[size_t(groups.begin)], end = group_starts_[size_t(groups.end)];
+  const int64_t part_start = key_part * int64_t(queries_.size());
+  std::vector<float> scratch;
+  int64_t overflowed = 0;
+  for (int64_t i = begin; i < end; ++i) {
+    Candidates& mine = candidates_[size_t(part_start + i)];
+    if (panels_) settle(view, i, key_part);
+    if (!goal_.thresholds)
+      mine.tighten(sinks_[size_t(part_start + i)], size_t(goal_.k), std::min(limit, limit_), scratch);
+    overflowed += mine.overflowed();
+  }
+  if (2 * overflowed <= end - begin) return true;
+  for (int64_t i = begin; i < end; ++i)
+    candidates_[size_t(part_start + i)].overflow(sinks_[size_t(part_start + i)]);
+  return false;
+}
+
+}  // namespace fastret::cpu

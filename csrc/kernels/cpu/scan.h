@@ -1,0 +1,75 @@
+// The first pass of some queries over all keys: what it keeps are the only keys that can still be neighbours.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "kernels/cpu/candidates.h"
+#include "kernels/cpu/panel_reader.h"
+
+namespace fastret::cpu {
+
+// What a scan looks for: the k best keys, or all that may reach a threshold of each query.
+struct Goal {
+  int64_t k = 0;
+  const float* thresholds = nullptr;  // [queries of the block], in t's scale; nullptr: the k best
+};
+
+class Scan {
+ public:
+  // `queries`: numbers within the block. The pass must be that of the packed keys where the scan shall use
+  // them.
+  Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> queries, FirstPass pass, Goal goal,
+       const Parallel& parallel);
+
+  void run();
+
+  const std::vector<int64_t>& queries() const { return queries_; }
+  // Of queries()[i]:
+  const Sink& kept(int64_t i) const { return sinks_[size_t(i)]; }
+  bool overflowed(int64_t i) const { return candidates_[size_t(i)].overflowed(); }
+  const QueryBounds& bounds(int64_t i) const { return bounds_[size_t(i)]; }
+  // Keys that no panel holds and that have to be scored for every query.
+  const std::vector<int64_t>& unbounded_keys() const { return unbounded_keys_; }
+
+ private:
+  void pack_queries();
+  void pack_query(int64_t i, float* row, void* packed_row);
+  void pack_keys_once();
+  void list_all_unbounded();
+  void scan_part(int64_t key_part, Range groups);
+  void meet(PanelReader& reader, const PanelRange& range, Range groups, int64_t key_part);
+  void settle(const PanelView& view, int64_t i, int64_t key_part);
+  void make_room(const PanelView& view, int64_t i, int64_t key_part);
+  bool tighten_all(const PanelView& view, size_t limit, Range groups, int64_t key_part);
+
+  const KeySet& keys_;
+  const QueryBlock& block_;
+  std::vector<int64_t> queries_;
+  FirstPass pass_;
+  Goal goal_;
+  const Parallel& parallel_;
+  const Primitives& isa_;
+  int64_t steps_, panel_bytes_, num_panels_;
+  size_t limit_;  // of candidates
+  ErrorBound bound_;
+
+  std::vector<QueryBounds> bounds_;
+  std::vector<QueryFacts> facts_;
+  std::vector<int32_t> starts_;
+  std::vector<int32_t> packed_queries_;  // groups of [steps, group]
+  std::vector<int64_t> group_starts_;
+
+  std::unique_ptr<char[]> own_panels_;  // of a scan that packs all keys once
+  std::unique_ptr<float[]> own_facts_;
+  const char* panels_ = nullptr;  // of all keys, or nullptr: packed while they are scanned
+  const float* panel_facts_ = nullptr;
+
+  int64_t key_parts_ = 1;
+  std::vector<Sink> sinks_;              // [key_parts, queries]
+  std::vector<Candidates> candidates_;   // [key_parts, queries]
+  std::vector<int64_t> unbounded_keys_;  // ascending
+  std::mutex unbounded_mutex_;
+};
+
+}  // namespace fastret::cpu
