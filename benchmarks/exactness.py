@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 CHECKED_ROWS = 100
+KEYS_PER_BLOCK = 65_536
 
 
 def checked_rows(num_rows: int) -> Tensor:
@@ -34,6 +35,13 @@ def ranking(scores: Tensor, k: int, largest: bool) -> Tensor:
     Scores are compared after rounding to float32, as they are returned: two that round to one value are equal.
     """
     return torch.sort(scores.float(), dim=1, descending=largest, stable=True).indices[:, :k]
+
+
+def float64_ranking(queries: Tensor, keys: Tensor, k: int, metric: str) -> Tensor:
+    """The ids [Q, K] of the k best keys, as `ranking` orders them."""
+    # Keys in blocks: all of them in float64 may not fit.
+    scores = [float64_scores(queries, block, metric).float() for block in keys.split(KEYS_PER_BLOCK)]
+    return ranking(torch.cat(scores, dim=1), k, largest=metric != "l2")
 
 
 def share_of_equal_ids(ids: Tensor, expected: Tensor) -> float:

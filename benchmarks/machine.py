@@ -13,7 +13,7 @@ import torch
 
 import fastret
 
-from .peers import FAISS_VERSION, thread_counts
+from .peers import PEER_VERSIONS, thread_counts
 
 
 @lru_cache(maxsize=1)
@@ -31,7 +31,7 @@ def machine_facts() -> dict[str, Any]:
         "fastret": built["version"],
         "torch": torch.__version__,
         "numpy": numpy.__version__,
-        "faiss": FAISS_VERSION,
+        **PEER_VERSIONS,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "load_average": round(os.getloadavg()[0], 2),

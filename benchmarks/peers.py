@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
-faiss: Any
-FAISS_VERSION: str | None
-try:
-    faiss = importlib.import_module("faiss")
-    FAISS_VERSION = faiss.__version__
-except ImportError:
-    faiss = FAISS_VERSION = None
 
-MISSING_FAISS = "faiss is not installed: its rows are left out (pip install faiss-cpu adds them)"
+def _import_or_none(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+faiss = _import_or_none("faiss")
+usearch = _import_or_none("usearch.index")
+scann = _import_or_none("scann.scann_ops.py.scann_ops_pybind")  # `import scann` alone looks for tensorflow
+
+PEER_VERSIONS: dict[str, str | None] = {
+    "faiss": faiss and faiss.__version__,
+    "usearch": usearch and importlib.import_module("usearch").__version__,
+    "scann-core": scann and importlib.import_module("scann").__version__,
+}
+MISSING_PEERS = [
+    f"{name} is not installed: its rows are left out (pip install {'faiss-cpu' if name == 'faiss' else name} adds them)"
+    for name, version in PEER_VERSIONS.items()
+    if version is None
+]
 
 FAISS = "faiss"
 FAISS_BLAS = "faiss, BLAS threshold 1"
+FAISS_ONE_THREAD = "faiss, 1 thread"
+FAISS_BLAS_ONE_THREAD = "faiss, BLAS threshold 1, 1 thread"
 FAISS_HEAP = "faiss heaps"
+SCANN = "scann-core"
 TORCH = "torch"
+USEARCH = "usearch"
 
 # Below this Q x D, faiss scores one query after another instead of calling a matrix product, by default.
 FAISS_QUERY_BY_QUERY_BELOW = 128_000
+# usearch makes one dot product after another, ten times as slow as a matrix product. Beyond this Q x N x D a turn
+# takes longer than all turns of the others together, and shows nothing that smaller works do not.
+USEARCH_UP_TO = 60_000_000_000
 
 
 def thread_counts() -> list[int]:
@@ -35,28 +55,45 @@ def thread_counts() -> list[int]:
 
 @contextmanager
 def threads_of_all(count: int) -> Iterator[None]:
-    """Hold torch, fastret (which uses torch's threads) and faiss with its BLAS to `count` threads."""
-    torch_before, faiss_before = torch.get_num_threads(), faiss.omp_get_max_threads() if faiss else 0
+    """Hold torch, and with it everybody who asks torch, and faiss with its BLAS to `count` threads."""
+    before = torch.get_num_threads()
     torch.set_num_threads(count)
+    try:
+        with faiss_threads(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def faiss_threads(count: int) -> Iterator[None]:
+    """Hold faiss with its BLAS to `count` threads, where there is faiss."""
+    before = faiss.omp_get_max_threads() if faiss else 0
     if faiss:
         faiss.omp_set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(torch_before)
         if faiss:
-            faiss.omp_set_num_threads(faiss_before)
+            faiss.omp_set_num_threads(before)
 
 
-def with_blas_threshold(threshold: int, run: Callable[[], Any]) -> Callable[[], Any]:
-    """`run` with faiss using a matrix product from `threshold` on, and the setting as it was afterwards."""
+@contextmanager
+def faiss_blas_threshold(threshold: int) -> Iterator[None]:
+    """Let faiss use a matrix product from `threshold` on."""
+    before = faiss.cvar.distance_compute_blas_threshold
+    faiss.cvar.distance_compute_blas_threshold = threshold
+    try:
+        yield
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = before
+
+
+def under(run: Callable[[], Any], setting: Callable[[], AbstractContextManager[None]]) -> Callable[[], Any]:
+    """`run` inside a new context of `setting` each time."""
 
     def run_so() -> Any:
-        before = faiss.cvar.distance_compute_blas_threshold
-        faiss.cvar.distance_compute_blas_threshold = threshold
-        try:
+        with setting():
             return run()
-        finally:
-            faiss.cvar.distance_compute_blas_threshold = before
 
     return run_so

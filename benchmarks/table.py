@@ -1,8 +1,7 @@
-#!/usr/bin/env python
-"""The table of README.md, made from the JSON that `make bench` writes.
+"""The tables of README.md, made from the JSON that `make bench` writes.
 
-    python benchmarks/table.py benchmarks/results/mine.json   # write the table between README.md's markers
-    python benchmarks/table.py --check                        # exit 1 unless README.md is what its files give
+    python -m benchmarks.table benchmarks/results/mine.json   # write the tables between README.md's markers
+    python -m benchmarks.table --check                        # exit 1 unless README.md is what its files give
 
 The markers remember the files, so that a table can be made again, or checked, without naming them.
 """
@@ -10,21 +9,23 @@ The markers remember the files, so that a table can be made again, or checked, w
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from fastret.replacing import replacing
+
+from .comparisons import Comparison, Machine, Record, comparisons, read_result
+from .goals import goals_table
+from .markdown import markdown_table
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- benchmark table: {} -->", "<!-- end of benchmark table -->"
 BETWEEN = re.compile(r"<!-- benchmark table: (?P<files>.*?) -->\n.*?<!-- end of benchmark table -->", re.DOTALL)
 NOT_MEASURED = "Nothing is measured here yet: run `make bench`."
 
-FASTRET = "fastret"
 HEADER = (
     "work",
     "threads",
@@ -43,19 +44,31 @@ LEGEND = (
     "scores that are the correctly rounded ones. Sizes are Q x N x D (cosine_scores: B x Q x N x D where batched; "
     "select_k: rows x columns)."
 )
+GOALS_LEGEND = (
+    "What fastret is to reach. Where a peer has several settings, the one that does best against fastret counts."
+)
+OPTIONAL_PEERS = ("faiss", "usearch", "scann-core")
 
-Record = dict[str, Any]  # an entry of pytest-benchmark's JSON: "stats" in seconds, and our "extra_info"
+
+def paragraphs(machine: Machine, records: Sequence[Record]) -> list[str]:
+    """Machine, legend and tables."""
+    compared = comparisons(records)
+    return [describe_machine(machine, records), LEGEND, *_tables(compared)]
 
 
-def describe_machine(machine: dict[str, Any], records: Sequence[Record]) -> str:
+def describe_machine(machine: Machine, records: Sequence[Record]) -> str:
     """One paragraph: the machine, the versions, and how quiet the machine was."""
     cpu = machine["cpu"]
     model = ", ".join(f"{name} {cpu[name]}" for name in ("family", "model") if name in cpu)
     name = f"{cpu.get('brand_raw', 'unknown CPU')}" + (f" ({model})" if model else "")
-    faiss = f"faiss {machine['faiss']}" if machine["faiss"] else "faiss not installed, its rows left out"
+    peers = "".join(
+        f", {name} {machine[name]}" if machine[name] else f", {name} not installed, its rows left out"
+        for name in OPTIONAL_PEERS
+        if name in machine
+    )
     text = (
         f"{name}, {machine['cores']} cores, {machine['system']}. "
-        f"fastret {machine['fastret']} ({machine['isa']}, {machine['compiler']}), {faiss}, torch {machine['torch']}, "
+        f"fastret {machine['fastret']} ({machine['isa']}, {machine['compiler']}){peers}, torch {machine['torch']}, "
         f"numpy {machine['numpy']}, Python {machine['python']}. Load average at the start: {machine['load_average']}."
     )
     shares = [r["extra_info"]["cores_used"] for r in records if r["extra_info"]["threads"] == 1]
@@ -64,43 +77,27 @@ def describe_machine(machine: dict[str, Any], records: Sequence[Record]) -> str:
     return text
 
 
-def tables(records: Iterable[Record]) -> str:
-    """A Markdown table per op, with one row per work, number of threads and peer of fastret.
-
-    Raises:
-        ValueError: no work was measured with both fastret and a peer.
-    """
-    contests: dict[tuple[str, str, int], dict[str, Record]] = {}
-    for record in records:
-        info = record["extra_info"]
-        contests.setdefault((info["op"], info["work"], info["threads"]), {})[info["contestant"]] = record
-    rows_by_op: dict[str, list[tuple[str, ...]]] = {}
-    for (op, work, threads), contestants in contests.items():
-        fastret = contestants.pop(FASTRET, None)
-        if fastret and contestants:
-            rows_by_op.setdefault(op, []).extend(
-                (work, str(threads), peer, *_comparison(fastret, record)) for peer, record in contestants.items()
-            )
-    if not rows_by_op:
-        raise ValueError("table: no work was measured with both fastret and a peer")
-    return "\n\n".join(f"### {op}\n\n{_table(rows)}" for op, rows in rows_by_op.items())
+def _tables(compared: Sequence[Comparison]) -> list[str]:
+    """The goals, then per op every comparison: one row per work, number of threads and peer."""
+    goals = goals_table(compared)
+    found = [f"### Goals\n\n{GOALS_LEGEND}\n\n{goals}"] if goals else []
+    for op in dict.fromkeys(one.op for one in compared):
+        rows = [_row(one) for one in compared if one.op == op]
+        found.append(f"### {op}\n\n{markdown_table(HEADER, rows, TEXTS)}")
+    return found
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
-    rule = ["-" * (width - 1) + ("-" if name in TEXTS else ":") for name, width in zip(HEADER, widths, strict=True)]
-    return "\n".join(_line(cells, widths) for cells in (HEADER, rule, *rows))
-
-
-def _comparison(fastret: Record, peer: Record) -> tuple[str, ...]:
-    ours, theirs = fastret["stats"], peer["stats"]
+def _row(one: Comparison) -> tuple[str, ...]:
     return (
-        _milliseconds(ours["median"]),
-        _milliseconds(theirs["median"]),
-        f"{theirs['median'] / ours['median']:.2f}",
-        f"{theirs['min'] / ours['min']:.2f}",
-        _percent(fastret["extra_info"]["exact_share"]),
-        _percent(peer["extra_info"]["exact_share"]),
+        one.work,
+        str(one.threads),
+        one.peer,
+        _milliseconds(one.ours["stats"]["median"]),
+        _milliseconds(one.theirs["stats"]["median"]),
+        f"{one.ratio:.2f}",
+        f"{one.ratio_of_minima:.2f}",
+        _percent(one.ours["extra_info"]["exact_share"]),
+        _percent(one.theirs["extra_info"]["exact_share"]),
     )
 
 
@@ -114,30 +111,19 @@ def _percent(share: float) -> str:
     return "100 %" if share == 1 else f"{min(share, 0.9999):.2%}".replace("%", " %")
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (
-        cell.ljust(width) if name in TEXTS else cell.rjust(width)
-        for name, cell, width in zip(HEADER, cells, widths, strict=True)
-    )
-    return f"| {' | '.join(padded)} |"
-
-
 def section(path: Path) -> str:
-    """Machine and table of one JSON file.
+    """Machine and tables of one JSON file.
 
     Raises:
         ValueError: the file is not of these benchmarks, or of a quick run, whose figures mean nothing.
     """
+    result = read_result(path)
     try:
-        result = json.loads(path.read_text())
-        machine, records = result["machine_info"], result["benchmarks"]
-        if machine["quick"]:
-            raise ValueError(f"table: {path} is of a quick run; its figures mean nothing")
-        described = describe_machine(machine, records)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"table: {path} is not a JSON file that these benchmarks wrote ({error})") from error
-    commit = result["commit_info"]["id"][:10] + (" with changes" if result["commit_info"].get("dirty") else "")
-    return f"{described} Measured on {result['datetime'][:10]} at commit {commit}.\n\n{tables(records)}"
+        described = describe_machine(result.machine, result.records)
+    except KeyError as error:
+        raise ValueError(f"{path} is not a JSON file that these benchmarks wrote ({error})") from error
+    measured = f"{described} Measured on {result.date} at commit {result.commit}."
+    return "\n\n".join([measured, *_tables(comparisons(result.records))])
 
 
 def with_table(text: str, folder: Path, paths: Sequence[Path] | None = None) -> str:
@@ -148,7 +134,7 @@ def with_table(text: str, folder: Path, paths: Sequence[Path] | None = None) -> 
     """
     found = list(BETWEEN.finditer(text))
     if len(found) != 1:
-        raise ValueError(f"table: the text must have one pair of markers, got {len(found)}")
+        raise ValueError(f"the text must have one pair of markers, got {len(found)}")
     if paths is None:
         named = found[0]["files"]
         paths = [] if named == "none" else [folder / name for name in named.split(", ")]
@@ -167,20 +153,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before = options.into.read_text()
         after = with_table(before, options.into.parent, options.json or None)
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(f"table: {error}", file=sys.stderr)
         return 1
     if options.check and after != before:
-        print(f"table: {options.into} is not what its results give; run {Path(__file__).name}", file=sys.stderr)
+        print(f"table: {options.into} is not what its results give; run python -m benchmarks.table", file=sys.stderr)
     elif after != before:
-        _replace(options.into, after)
+        with replacing(options.into) as temporary:
+            temporary.write_text(after)
+            temporary.chmod(options.into.stat().st_mode)
     return int(options.check and after != before)
-
-
-def _replace(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        file.write(text)
-    Path(file.name).chmod(path.stat().st_mode)
-    Path(file.name).replace(path)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from torch.nn.functional import normalize
 import fastret
 from fastret.ops.arrays import Metric
 
-from .contest import FASTRET, Run, clock
+from .contest import FASTRET, Prepare, Run, clock
 from .exactness import checked_rows, float64_scores, share_correctly_rounded
-from .peers import FAISS, FAISS_VERSION, TORCH, faiss
+from .peers import FAISS, TORCH, faiss
 from .vectors import embedding_like
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class ScoresWork:
             return queries.view(batch, -1, self.dim), keys.view(batch, -1, self.dim)
         return queries, keys
 
-    def contestants(self) -> dict[str, Callable[[Vectors], Run]]:
-        found: dict[str, Callable[[Vectors], Run]] = {FASTRET: self._fastret}
+    def contestants(self, threads: int) -> dict[str, Prepare]:
+        found: dict[str, Prepare] = {FASTRET: self._fastret}
         # faiss has no cosine, no batch axis, and hands inner products to numpy.
-        if FAISS_VERSION and self.metric == "l2" and not self.batch:
+        if faiss and self.metric == "l2" and not self.batch:
             found[FAISS] = self._faiss_l2
         found[TORCH] = self._torch_l2 if self.metric == "l2" else self._torch_cosine
         return found

@@ -15,9 +15,9 @@ from torch import Tensor
 
 import fastret
 
-from .contest import FASTRET, Run, clock
+from .contest import FASTRET, Prepare, Run, clock
 from .exactness import checked_rows, ranking, share_of_equal_ids
-from .peers import FAISS_HEAP, FAISS_VERSION, TORCH, faiss
+from .peers import FAISS_HEAP, TORCH, faiss
 from .vectors import embedding_like
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class SelectWork:
     def inputs(self) -> Tensor:
         return _scores(self.rows, self.columns)
 
-    def contestants(self) -> dict[str, Callable[[Tensor], Run]]:
-        found: dict[str, Callable[[Tensor], Run]] = {FASTRET: self._fastret}
-        if FAISS_VERSION:
+    def contestants(self, threads: int) -> dict[str, Prepare]:
+        found: dict[str, Prepare] = {FASTRET: self._fastret}
+        if faiss:
             found[FAISS_HEAP] = self._faiss_heap
         found[TORCH] = self._torch
         return found

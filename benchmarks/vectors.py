@@ -34,6 +34,7 @@ FAMILIES = {
 KEYS_PER_CLUSTER = 50
 OUTLIER_COORDINATES = 3
 OUTLIER_SCALE = 4.0
+MOST_HELD_OUT = 1000
 
 
 def spectrum(dim: int) -> Tensor:
@@ -86,11 +87,16 @@ def embedding_like(
     return placed(keys, key_mean), placed(queries, query_mean)
 
 
+def num_held_out(num_rows: int) -> int:
+    """How many rows of a file become queries: a tenth, at most MOST_HELD_OUT, at least one."""
+    return min(MOST_HELD_OUT, max(1, num_rows // 10))
+
+
 @lru_cache(maxsize=1)
-def embeddings_from_file(path: Path, max_queries: int = 1000, seed: int = 0) -> tuple[Tensor, Tensor]:
+def embeddings_from_file(path: Path, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Keys and held-out queries, float32 of unit norm, from the rows of a `.npy` file [N, D] of floats.
 
-    A tenth of the rows, at most `max_queries`, is drawn as queries and is not among the keys.
+    `num_held_out` of the rows are drawn as queries and are not among the keys.
 
     Raises:
         ValueError: not a 2-D array of floats with at least two rows, or a row that is not finite.
@@ -104,5 +110,5 @@ def embeddings_from_file(path: Path, max_queries: int = 1000, seed: int = 0) -> 
         raise ValueError(f"embeddings: {path} must be finite, got NaN or infinity in row {int(finite.int().argmin())}")
     vectors = normalize(vectors, out=vectors)
     order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))
-    num_queries = min(max_queries, max(1, len(vectors) // 10))
+    num_queries = num_held_out(len(vectors))
     return vectors[order[num_queries:]], vectors[order[:num_queries]]

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from benchmarks import table
+from benchmarks.comparisons import comparisons
+from benchmarks.goals import GOALS
 
 MACHINE = {
     "cpu": {"brand_raw": "Some CPU", "family": 25},
@@ -46,7 +48,8 @@ def result(tmp_path: Path) -> Path:
 
 
 def test_a_row_names_work_and_peer_and_gives_ratios_of_medians_and_of_minima() -> None:
-    text = table.tables([record("fastret", 0.010, 0.008), record("faiss", 0.025, 0.016, exact=0.99999)])
+    records = [record("fastret", 0.010, 0.008), record("faiss", 0.025, 0.016, exact=0.99999)]
+    text = table.paragraphs(MACHINE, records)[-1]
     cells = [cell.strip() for cell in text.splitlines()[-1].strip("|").split("|")]
     # 99.999 % of equal ids is not all of them.
     assert cells == ["clip 1x2x3", "1", "faiss", "10", "25", "2.50", "2.00", "100 %", "99.99 %"]
@@ -55,9 +58,17 @@ def test_a_row_names_work_and_peer_and_gives_ratios_of_medians_and_of_minima() -
 def test_a_work_without_fastret_or_without_a_peer_has_no_row() -> None:
     both = [record("fastret", 1, 1), record("torch", 1, 1)]
     alone = [record("torch", 1, 1, work="no fastret"), record("fastret", 1, 1, work="no peer")]
-    assert table.tables(both + alone) == table.tables(both)
+    assert comparisons(both + alone) == comparisons(both)
     with pytest.raises(ValueError, match="no work was measured with both fastret and a peer"):
-        table.tables(alone)
+        comparisons(alone)
+
+
+def test_goals_come_before_the_tables_of_the_ops() -> None:
+    work = GOALS[0].work
+    both = [record("fastret", 1, 1, work=work), record("faiss", 5, 5, work=work)]
+    goals, search = table.paragraphs(MACHINE, both)[-2:]
+    assert goals.startswith("### Goals") and "5.00 |        4 |   6 | at least" in goals
+    assert search.startswith("### search")
 
 
 def test_the_machine_is_described_with_versions_and_with_how_quiet_it_was() -> None:
@@ -65,6 +76,7 @@ def test_the_machine_is_described_with_versions_and_with_how_quiet_it_was() -> N
     assert "Some CPU (family 25), 2 cores" in text and "faiss 1.15.1" in text
     assert "had 0.98 to 0.98 of a core" in text
     assert "faiss not installed" in table.describe_machine(MACHINE | {"faiss": None}, [])
+    assert "scann-core 0.2" in table.describe_machine(MACHINE | {"scann-core": "0.2"}, [])
 
 
 def test_the_script_writes_between_the_markers_and_a_second_time_changes_nothing(result: Path) -> None:
@@ -85,7 +97,7 @@ def test_check_writes_nothing_and_tells_a_stale_table(result: Path, capsys: pyte
     readme.write_text(MARKERS)
     assert table.main([str(result), "--check", "--into", str(readme)]) == 1
     assert readme.read_text() == MARKERS
-    assert "is not what its results give; run table.py" in capsys.readouterr().err
+    assert "is not what its results give; run python -m benchmarks.table" in capsys.readouterr().err
     table.main([str(result), "--into", str(readme)])
     assert table.main(["--check", "--into", str(readme)]) == 0
 

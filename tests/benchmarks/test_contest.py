@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 import torch
 from benchmarks.contest import Effort, Outcome, ReplayedClock, Timings, round_robin
 from benchmarks.exactness import float64_scores, ranking, share_correctly_rounded, share_of_equal_ids
-from benchmarks.peers import thread_counts, threads_of_all
+from benchmarks.peers import PEER_VERSIONS, thread_counts, threads_of_all, under
+from benchmarks.test_search import instruction_set
+
+from fastret import _C
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,6 +66,13 @@ def test_rounds_go_on_until_the_budget_is_spent(effort: Effort, rounds: int) -> 
     assert len(turns) == 2 * rounds
 
 
+def test_who_takes_long_sits_out_after_three_turns() -> None:
+    turns, timings = contest_of({"slow": 5.0, "fast": 1.0}, Effort(6, 6, budget_s=0, patience_s=10))
+    assert timings["slow"].wall_s == [5.0] * 3
+    assert timings["fast"].wall_s == [1.0] * 6
+    assert turns[-3:] == ["fast"] * 3
+
+
 def test_the_replayed_clock_tells_the_durations_measured_before() -> None:
     clock, seen = ReplayedClock(), []
 
@@ -91,6 +102,13 @@ def test_threads_are_held_and_given_back() -> None:
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
     assert thread_counts() == sorted({1, before})
+
+
+def test_a_setting_holds_during_a_run_and_no_longer() -> None:
+    for isa in _C.available_isas():
+        before = _C.get_isa()
+        assert under(_C.get_isa, partial(instruction_set, isa))() == isa
+        assert _C.get_isa() == before
 
 
 def test_of_equal_scores_the_smaller_column_ranks_first() -> None:
@@ -144,7 +162,9 @@ def test_a_quick_run_records_every_contestant_of_a_file_of_embeddings(tmp_path: 
     assert written["machine_info"]["quick"] and "node" not in written["machine_info"]
     infos = [record["extra_info"] for record in written["benchmarks"]]
     assert {info["work"] for info in infos} == {"rows 30x270x16 ip k=10", "rows 1x270x16 ip k=10"}
-    assert {info["contestant"] for info in infos} == {"fastret", "faiss", "faiss, BLAS threshold 1", "torch"}
+    installed = {name for name in ("usearch", "scann-core") if PEER_VERSIONS[name]}
+    always = {"fastret", "faiss", "faiss, BLAS threshold 1", "torch"}
+    assert {info["contestant"] for info in infos} == always | installed
     assert all(info["exact_share"] == 1 for info in infos if info["contestant"] == "fastret")
     assert all(record["stats"]["rounds"] == 2 for record in written["benchmarks"])
     assert "ratio of medians" in run.stdout
