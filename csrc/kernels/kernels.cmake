@@ -12,6 +12,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/scan.cpp
   ${KERNELS_DIR}/cpu/rescore.cpp
   ${KERNELS_DIR}/cpu/search.cpp
+  ${KERNELS_DIR}/cpu/range_search.cpp
   ${KERNELS_DIR}/cpu/select_k.cpp
   ${KERNELS_DIR}/cpu/pairwise_scores.cpp)
 

@@ -70,6 +70,28 @@ struct SearchParams {
 
 constexpr int64_t kNoFirstPass = -1;
 
+struct RangeSearchParams {
+  Rows queries;  // [Q, D]
+  Rows keys;     // [N, D]
+  Metric metric;
+  float threshold;  // found are scores above it, for l2 below it
+  KeyFilter filter = {};
+  const PackedKeys* packed = nullptr;
+  int first_pass = -1;  // as of SearchParams
+};
+
+// Keys [first_panel * kPanelKeys, N) made ready for searches.
+struct PackKeysParams {
+  Rows keys;  // [N, D]
+  Metric metric;
+  FirstPass first_pass;
+  const float* centre;     // [D]
+  const float* direction;  // [D]
+  int64_t first_panel;
+  void* panels;  // [P, steps, kPanelKeys] of 4 bytes
+  float* facts;  // [P, kKeyFacts, kPanelKeys]
+};
+
 struct SelectKParams {
   Rows values;  // [rows, columns]
   int64_t k;

@@ -1,10 +1,35 @@
 // The schemas of torch.ops.fastret. Every backend adds only implementations. Python's wrappers, which most
-// callers use, are in python/fastret/ops; metric is the index of ("ip", "cosine", "l2").
+// callers use, are in python/fastret/ops; metric is the index of ("ip", "cosine", "l2"), first_pass that of
+// ("float32", "int16", "int8").
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(fastret, m) {
-  // queries [Q, D], keys [N, D] -> scores [Q, K] float32, ids [Q, K] int64
-  m.def("search(Tensor queries, Tensor keys, SymInt k, int metric) -> (Tensor, Tensor)");
+  // queries [Q, D], keys [N, D], allowed [N] bool, excluded [Q, E] int64 padded with -1
+  // -> scores [Q, K] float32, ids [Q, K] int64
+  m.def(
+      "search(Tensor queries, Tensor keys, SymInt k, int metric, Tensor? allowed=None, Tensor? "
+      "excluded=None) -> "
+      "(Tensor, Tensor)");
+  // search with packed keys, or with a first pass of the caller's choice (-1: the cheapest), that tells how
+  // it went:
+  // -> scores and ids as above, rescored [Q] int64, first pass that answered [Q] int64 (-1: none)
+  m.def(
+      "explained_search(Tensor queries, Tensor keys, SymInt k, int metric, int first_pass=-1, Tensor? "
+      "panels=None, "
+      "Tensor? facts=None, Tensor? frame=None, bool has_unbounded=True, Tensor? allowed=None, Tensor? "
+      "excluded=None) -> (Tensor, Tensor, Tensor, Tensor)");
+  // -> lims [Q + 1] int64, scores float32, ids int64
+  m.def(
+      "range_search(Tensor queries, Tensor keys, float threshold, int metric, int first_pass=-1, Tensor? "
+      "panels=None, "
+      "Tensor? facts=None, Tensor? frame=None, bool has_unbounded=True, Tensor? allowed=None, Tensor? "
+      "excluded=None) -> (Tensor, Tensor, Tensor)");
+  // keys [N, D] -> centre and direction [2, D] float32
+  m.def("key_frame(Tensor keys, int metric) -> Tensor");
+  // Packs keys[32 * first_panel:] into panels [P, steps, 32] int32 and facts [P, 5, 32] float32.
+  m.def(
+      "pack_keys_(Tensor keys, int metric, int first_pass, Tensor frame, int first_panel, Tensor(a!) panels, "
+      "Tensor(b!) facts) -> ()");
   // values [R, C] -> selected [R, K] of the same dtype, columns [R, K] int64
   m.def("select_k(Tensor values, SymInt k, bool largest) -> (Tensor, Tensor)");
   // queries [B, Q, D], keys [B, N, D] -> scores [B, Q, N] of out_dtype, or float32

@@ -4,10 +4,13 @@
 
 #include "kernels/cuda/kernels.h"
 #include "ops/cuda_stream.h"
+#include "ops/packed_keys.h"
 
 namespace fastret::ops {
 
-std::tuple<Tensor, Tensor> search_cuda(const Tensor& queries, const Tensor& keys, int64_t k, int64_t metric) {
+std::tuple<Tensor, Tensor> search_cuda(const Tensor& queries, const Tensor& keys, int64_t k, int64_t metric,
+                                       const std::optional<Tensor>& allowed,
+                                       const std::optional<Tensor>& excluded) {
   check_pair("search", queries, keys, 2);
   check_k("search", k);
   const torch::stable::accelerator::DeviceGuard guard(queries.get_device_index());
@@ -19,7 +22,8 @@ std::tuple<Tensor, Tensor> search_cuda(const Tensor& queries, const Tensor& keys
                                metric_of("search", metric),
                                k,
                                scores.mutable_data_ptr<float>(),
-                               ids.mutable_data_ptr<int64_t>()};
+                               ids.mutable_data_ptr<int64_t>(),
+                               filter_of("search", q.size(0), x.size(0), allowed, excluded)};
   const Tensor workspace = allocate_workspace(q, cuda::search_workspace_bytes(params));
   STD_CUDA_CHECK(cuda::search(params, workspace.mutable_data_ptr(), current_stream(q)));
   return {scores, ids};

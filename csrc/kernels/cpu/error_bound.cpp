@@ -54,11 +54,14 @@ QueryBounds ErrorBound::query(double norm, double centred_norm, double projected
   bounds.facts.norm = up(reach * (1 + 8 * kU));
   bounds.facts.residual = up(rounding + 32 * kU * std::abs(double(component)) + canonical);
   bounds.facts.component = component;
-  const double centred_reach = centred_norm * kRoundUp + kQueryReach * (norm + centre_norm_);
-  bounds.extra =
-      (metric_ == Metric::l2 ? 1.1 * canonical_ * centred_reach * centred_reach : canonical * centre_norm_) *
-      kRoundUp;
+  bounds.extra = query_extra(norm, centred_norm);
   return bounds;
+}
+
+double ErrorBound::query_extra(double norm, double centred_norm) const {
+  if (metric_ != Metric::l2) return canonical_ * norm * centre_norm_ * kRoundUp;
+  const double reach = centred_norm * kRoundUp + kQueryReach * (norm + centre_norm_);
+  return 1.1 * canonical_ * reach * reach * kRoundUp;
 }
 
 double ErrorBound::half_width(const QueryBounds& query, float residual, float norm) const {

@@ -91,6 +91,8 @@ class ErrorBound {
   // A query of norm |q|, |z|, the projected row's norm |p'|, and a.
   QueryBounds query(double norm, double centred_norm, double projected_norm, float component,
                     const Integers& integers) const;
+  // extra_q alone.
+  double query_extra(double norm, double centred_norm) const;
   // Half the width of the interval of a key with these facts.
   double half_width(const QueryBounds& query, float residual, float norm) const;
 

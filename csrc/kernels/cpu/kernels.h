@@ -1,10 +1,27 @@
 // The CPU kernels. Inputs are checked by the caller (csrc/ops/check.h).
 #pragma once
+#include <vector>
+
 #include "kernels/params.h"
 
 namespace fastret::cpu {
 
 void search(const SearchParams& params, const Parallel& parallel);
+
+// The keys found for query q are those from lims[q] to lims[q + 1], ids ascending.
+struct RangeFound {
+  std::vector<int64_t> lims;  // [Q + 1]
+  std::vector<float> scores;
+  std::vector<int64_t> ids;
+};
+
+RangeFound range_search(const RangeSearchParams& params, const Parallel& parallel);
+
+// The centre and the direction that packed keys use, [D] each.
+void key_frame(const Rows& keys, Metric metric, float* centre, float* direction);
+void pack_keys(const PackKeysParams& params, const Parallel& parallel);
+// What the cheapest first pass for packed keys is: reused, so that packing costs nothing.
+FirstPass packed_first_pass(int64_t dim);
 void select_k(const SelectKParams& params, const Parallel& parallel);
 void pairwise_scores(const PairwiseScoresParams& params, const Parallel& parallel);
 

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/kernels.h"
+
 namespace fastret::cpu {
 namespace {
 
@@ -128,6 +131,23 @@ void KeyPacker::leave_out(float scale, int i, float* facts) {
   for (int fact = 0; fact < kKeyFacts; ++fact) facts[fact * kPanelKeys + i] = 0;
   facts[i] = scale;
   facts[4 * kPanelKeys + i] = kNever;
+}
+
+void key_frame(const Rows& keys, Metric metric, float* centre, float* direction) {
+  const DefaultFloatEnvironment environment;
+  const Frame frame = sample_frame(keys, metric);
+  std::copy(frame.centre.begin(), frame.centre.end(), centre);
+  std::copy(frame.direction.begin(), frame.direction.end(), direction);
+}
+
+void pack_keys(const PackKeysParams& p, const Parallel& parallel) {
+  const int64_t bytes = panel_bytes(p.first_pass, p.keys.dim);
+  parallel(num_panels(p.keys.rows) - p.first_panel, [&](int64_t begin, int64_t end) {
+    const DefaultFloatEnvironment environment;
+    KeyPacker packer(primitives(), p.keys, p.metric, p.first_pass, p.centre, p.direction);
+    for (int64_t panel = p.first_panel + begin; panel < p.first_panel + end; ++panel)
+      packer.pack(panel, static_cast<char*>(p.panels) + panel * bytes, p.facts + panel * kFactsPerPanel);
+  });
 }
 
 }  // namespace fastret::cpu

@@ -57,8 +57,8 @@ class BlockSearch {
 
   // Whether the pass can tell anything: places are 32 bits, and with so large a k most keys survive.
   bool bounded_by(FirstPass pass) const {
-    return p_.keys.dim <= dim_limit(pass) && p_.keys.rows < (int64_t(1) << 32) - kPanelKeys &&
-           p_.k < (p_.keys.rows + 3) / 4 && p_.keys.dim > 0;
+    return p_.keys.dim <= dim_limit(pass) && keys_places_fit(p_.keys.rows) && p_.k < (p_.keys.rows + 3) / 4 &&
+           p_.keys.dim > 0;
   }
 
   // Answers the queries that the pass can; returns those that it cannot.
@@ -179,6 +179,8 @@ class BlockSearch {
 }  // namespace
 
 void search(const SearchParams& params, const Parallel& parallel) {
+  if (params.rescored) std::fill_n(params.rescored, params.queries.rows, 0);
+  if (params.passes) std::fill_n(params.passes, params.queries.rows, kNoFirstPass);
   if (params.k == 0 || params.queries.rows == 0) return;
   const DefaultFloatEnvironment environment;
   const KeySet keys(params.keys, params.metric, params.filter, params.packed);

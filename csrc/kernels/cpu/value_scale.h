@@ -22,6 +22,9 @@ class ValueScale {
     slack_ = magnitude * (double(keys.rows.dim) + 16) * 0x1p-52 + 0x1p-1000;
   }
 
+  // |z|, for l2 only.
+  double centred_norm() const { return metric_ == Metric::l2 ? std::sqrt(shift_ + slack_) : norm_; }
+
   // No less than the rank value of any key whose t, with the canonical score's rounding, is at most `t`.
   double value_above(double t) const {
     const double reach = std::abs(t) * 0x1p-50 + slack_;

@@ -1,0 +1,141 @@
+// Every key that scores better than a threshold: what the first pass cannot exclude is scored canonically.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/cpu/exact_scan.h"
+#include "kernels/cpu/first_pass.h"
+#include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/rescore.h"
+#include "kernels/cpu/scan.h"
+#include "kernels/cpu/value_scale.h"
+
+namespace fastret::cpu {
+namespace {
+
+constexpr int64_t kBlockQueries = 1024;
+constexpr size_t kPairsAtOnce = 1 << 20;  // rescored together
+
+struct Found {
+  int64_t key;
+  float value;
+};
+
+class BlockRangeSearch {
+ public:
+  BlockRangeSearch(const RangeSearchParams& params, const Parallel& parallel, const KeySet& keys,
+                   Range queries, RangeFound& all)
+      : p_(params),
+        parallel_(parallel),
+        keys_(keys),
+        threshold_(rank_value(params.metric, params.threshold)),
+        block_(params.queries, queries, keys, params.filter, parallel),
+        found_(size_t(block_.size())),
+        all_(all) {}
+
+  void run() {
+    std::vector<int64_t> bounded, exact;
+    const FirstPass pass = keys_.packed         ? keys_.packed->first_pass
+                           : p_.first_pass >= 0 ? FirstPass(p_.first_pass)
+                                                : cheapest_first_pass(p_.queries.rows, p_.keys.dim);
+    const bool few = !keys_.packed && p_.first_pass < 0 && p_.queries.rows <= kFewQueries;
+    const bool tells = keys_places_fit(keys_.rows.rows) && p_.keys.dim > 0 &&
+                       p_.keys.dim <= dim_limit(pass) && std::isfinite(threshold_);
+    for (int64_t q = 0; q < block_.size(); ++q) {
+      const double square = block_.square(q);
+      if (std::isnan(square)) continue;  // all its scores are NaN
+      (few || !tells || !fits_first_pass(square) ? exact : bounded).push_back(q);
+    }
+    if (!bounded.empty()) answer_with(pass, std::move(bounded));
+    if (!exact.empty()) answer_exactly(exact);
+    for (int64_t q = 0; q < block_.size(); ++q) {
+      auto& mine = found_[size_t(q)];
+      std::sort(mine.begin(), mine.end(), [](const Found& a, const Found& b) { return a.key < b.key; });
+      for (const Found& f : mine) {
+        all_.scores.push_back(rank_value(p_.metric, f.value) + 0.0f);
+        all_.ids.push_back(f.key);
+      }
+      all_.lims.push_back(int64_t(all_.ids.size()));
+    }
+  }
+
+ private:
+  void answer_with(FirstPass pass, std::vector<int64_t> queries) {
+    std::vector<float> thresholds(size_t(block_.size()), 0.0f);
+    const ErrorBound bound(p_.metric, pass, p_.keys.dim, keys_.centre_norm);
+    for (int64_t q : queries) {
+      const ValueScale scale(keys_, block_.row(q), block_.square(q));
+      const double t =
+          scale.t_below(threshold_) - bound.query_extra(std::sqrt(block_.square(q)), scale.centred_norm());
+      thresholds[size_t(q)] = std::max(-std::numeric_limits<float>::max(),
+                                       std::nextafterf(float(t), -std::numeric_limits<float>::infinity()));
+    }
+    Scan scan(keys_, block_, std::move(queries), pass, {0, thresholds.data()}, parallel_);
+    scan.run();
+    const int64_t count = int64_t(scan.queries().size());
+    parallel_(parallel_.num_threads, [&](int64_t begin, int64_t end) {
+      const DefaultFloatEnvironment environment;
+      for (int64_t task = begin; task < end; ++task) {
+        const Range mine = part(count, task, parallel_.num_threads);
+        std::vector<Pair> pairs;
+        for (int64_t i = mine.begin; i < mine.end; ++i) {
+          const int64_t q = scan.queries()[size_t(i)];
+          const Sink& kept = scan.kept(i);
+          for (int64_t key : scan.unbounded_keys())
+            if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key))
+              pairs.push_back({q, key, 0, 0});
+          for (uint32_t c = 0; c < kept.count; ++c) pairs.push_back({q, kept.places[c], kept.uppers[c], 0});
+          if (pairs.size() >= kPairsAtOnce || i + 1 == mine.end) {
+            score_pairs(keys_, block_, pairs, 0);
+            for (const Pair& pair : pairs) add(pair.query, pair.key, pair.value);
+            pairs.clear();
+          }
+        }
+      }
+    });
+  }
+
+  void answer_exactly(const std::vector<int64_t>& queries) {
+    const int64_t count = int64_t(queries.size()), parts = exact_scan_parts(keys_, parallel_);
+    std::vector<std::vector<Found>> found(size_t(parts * count));
+    exact_scan(keys_, block_, queries, parallel_, [&](int64_t part, size_t e, float value, int64_t key) {
+      if (value > threshold_) found[size_t(part * count) + e].push_back({key, value});
+    });
+    for (int64_t part = 0; part < parts; ++part)
+      for (int64_t e = 0; e < count; ++e) {
+        const auto& more = found[size_t(part * count + e)];
+        auto& mine = found_[size_t(queries[size_t(e)])];
+        mine.insert(mine.end(), more.begin(), more.end());
+      }
+  }
+
+  void add(int64_t q, int64_t key, float value) {
+    if (value > threshold_) found_[size_t(q)].push_back({key, value});
+  }
+
+  const RangeSearchParams& p_;
+  const Parallel& parallel_;
+  const KeySet& keys_;
+  float threshold_;  // a rank value
+  QueryBlock block_;
+  std::vector<std::vector<Found>> found_;  // by query of the block
+  RangeFound& all_;
+};
+
+}  // namespace
+
+RangeFound range_search(const RangeSearchParams& params, const Parallel& parallel) {
+  RangeFound all;
+  all.lims.push_back(0);
+  const DefaultFloatEnvironment environment;
+  const KeySet keys(params.keys, params.metric, params.filter, params.packed);
+  for (int64_t begin = 0; begin < params.queries.rows; begin += kBlockQueries) {
+    const Range block{begin, std::min(params.queries.rows, begin + kBlockQueries)};
+    BlockRangeSearch(params, parallel, keys, block, all).run();
+  }
+  return all;
+}
+
+}  // namespace fastret::cpu
