@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -11,13 +11,14 @@ from torch.nn.functional import normalize
 
 from .vectors import embedding_like
 
-NUM_ORIGINALS = 20
-COPY_NOISE = 1e-4  # of the norm; the step of an int8 code is a hundred times as large
+COPY_NOISE = 1e-4  # of the norm; int8 codes lie some fifty times as far from what they stand for
 
 
-def _near_duplicates(keys: Tensor, queries: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """All keys are near-copies of a few, closer to each other than int8 can tell."""
-    copied = keys[torch.randint(NUM_ORIGINALS, (len(keys),), generator=generator)]
+def _near_duplicates(
+    keys: Tensor, queries: Tensor, generator: torch.Generator, num_originals: int
+) -> tuple[Tensor, Tensor]:
+    """All keys are near-copies of a few, closer to each other than int8 can tell: each query keeps all of one's."""
+    copied = keys[torch.randint(num_originals, (len(keys),), generator=generator)]
     return normalize(copied + COPY_NOISE * normalize(torch.randn(copied.shape, generator=generator))), queries
 
 
@@ -42,7 +43,8 @@ def _as_they_are(keys: Tensor, queries: Tensor, generator: torch.Generator) -> t
 
 
 ADVERSE: dict[str, Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]] = {
-    "near-duplicate keys": _near_duplicates,
+    "near-duplicates of 20 keys": partial(_near_duplicates, num_originals=20),
+    "near-duplicates of 2 keys": partial(_near_duplicates, num_originals=2),
     "all-equal keys": _all_equal,
     "score-sorted keys": _score_sorted,
     "one query repeated": _one_query,

@@ -14,8 +14,8 @@ from .contest import FASTRET, Effort, Outcome, Work, clock, hold_contest
 from .machine import machine_facts
 from .peers import MISSING_PEERS, thread_counts
 
-FULL = Effort(min_rounds=5, max_rounds=30, budget_s=6.0, patience_s=10.0)
-QUICK = Effort(min_rounds=2, max_rounds=2, budget_s=0.0)
+FULL = Effort(min_rounds=5, max_rounds=30, seconds_each=1.0, patience_s=6.0)
+QUICK = Effort(min_rounds=2, max_rounds=2, seconds_each=0.0)
 
 outcomes_key = pytest.StashKey[dict[tuple[Work, int], Outcome]]()
 

@@ -39,14 +39,14 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: at least `min_rounds`, then on until `budget_s` is spent or `max_rounds` are done.
+    """How long to measure: at least `min_rounds`, then on to `max_rounds` while there is time.
 
-    A contestant that has had MIN_TURNS and taken `patience_s` of them sits the other rounds out.
+    A contestant that has had MIN_TURNS and taken `patience_s` over them sits the other rounds out.
     """
 
     min_rounds: int
     max_rounds: int
-    budget_s: float
+    seconds_each: float  # times the number of contestants: the time of a contest
     patience_s: float = math.inf
 
 
@@ -108,9 +108,9 @@ def round_robin(
     """
     timings = {name: Timings([], []) for name in runs}
     order = list(runs)
-    start_s = wall_clock()
+    end_s = wall_clock() + effort.seconds_each * len(runs)
     rounds = 0
-    while rounds < effort.min_rounds or (rounds < effort.max_rounds and wall_clock() - start_s < effort.budget_s):
+    while rounds < effort.min_rounds or (rounds < effort.max_rounds and wall_clock() < end_s):
         for name in order:
             if len(timings[name].wall_s) >= MIN_TURNS and sum(timings[name].wall_s) >= effort.patience_s:
                 continue

@@ -43,9 +43,9 @@ USEARCH = "usearch"
 
 # Below this Q x D, faiss scores one query after another instead of calling a matrix product, by default.
 FAISS_QUERY_BY_QUERY_BELOW = 128_000
-# usearch makes one dot product after another, ten times as slow as a matrix product. Beyond this Q x N x D a turn
-# takes longer than all turns of the others together, and shows nothing that smaller works do not.
-USEARCH_UP_TO = 60_000_000_000
+# usearch makes one dot product after another, many times slower than a matrix product: beyond this Q x N x D a turn of
+# it takes as long as all turns of the others, and shows nothing that smaller works do not.
+USEARCH_UP_TO = 13_000_000_000
 
 
 def thread_counts() -> list[int]:

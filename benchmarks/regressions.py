@@ -20,11 +20,12 @@ from .markdown import markdown_table
 
 RESULTS = Path(__file__).with_name("results")
 TOLERANCE = 0.15
-IDENTITY = ("cpu", "cores", "thread_counts", "isa", "system")  # of machine.py's facts; versions and load may change
-VERSIONS = ("faiss", "usearch", "scann-core", "torch")
+# Of machine.py's facts. Versions may change, and the instruction set is fastret's choice, which may get worse.
+IDENTITY = ("cpu", "cores", "thread_counts", "system")
+MAY_EXPLAIN = ("isa", "faiss", "usearch", "scann-core", "torch")
 
-HEADER = ("op", "work", "threads", "peer", "stored ratio", "new ratio", "change", "")
-TEXTS = ("op", "work", "peer", "")
+HEADER = ("op", "work", "threads", "peer", "stored ratio", "new ratio", "change", "verdict")
+TEXTS = ("op", "work", "peer", "verdict")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def stored_result(machine: Machine, folder: Path = RESULTS) -> Result:
     if not same:
         raise ValueError(
             f"nothing in {folder} was measured on this machine ({machine['cpu'].get('brand_raw', 'unknown CPU')}, "
-            f"{machine['cores']} cores, {machine['isa']}): "
+            f"{machine['cores']} cores, threads {machine['thread_counts']}): "
             f"store a run with `make bench BENCH=--benchmark-json={folder}/NAME.json`"
         )
     return max(same, key=lambda result: result.date)
@@ -84,7 +85,7 @@ def changes_table(found: Sequence[Change], tolerance: float) -> str:
             f"{change.stored.ratio:.2f}",
             f"{change.new.ratio:.2f}",
             f"{change.relative:+.0%}".replace("%", " %"),
-            "FELL" if change.fell(tolerance) else "",
+            "fell" if change.fell(tolerance) else "",
         )
         for change in found
     ]
@@ -105,8 +106,8 @@ def report(stored: Result, new: Result, tolerance: float) -> tuple[str, bool]:
     if len(before) > len(found):
         lines.append(f"{len(before) - len(found)} stored ratios were not measured now.")
     lines += [
-        f"{name} was {stored.machine[name]} and is {new.machine.get(name)}: its ratios may have changed for that."
-        for name in VERSIONS
+        f"{name} was {stored.machine[name]} and is {new.machine.get(name)}, which may explain changes."
+        for name in MAY_EXPLAIN
         if name in stored.machine and stored.machine[name] != new.machine.get(name)
     ]
     return "\n".join(lines), fallen > 0

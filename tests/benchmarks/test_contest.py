@@ -47,7 +47,7 @@ def contest_of(duration_s: dict[str, float], effort: Effort) -> tuple[list[str],
 
 
 def test_contestants_take_turns_and_the_first_turn_moves_on() -> None:
-    turns, timings = contest_of({"a": 1.0, "b": 2.0, "c": 4.0}, Effort(4, 4, budget_s=0))
+    turns, timings = contest_of({"a": 1.0, "b": 2.0, "c": 4.0}, Effort(4, 4, seconds_each=0))
     assert "".join(turns) == "abcbcacababc"
     assert timings["b"].wall_s == [2.0] * 4
     assert timings["b"].cores_used == 1.0
@@ -56,18 +56,18 @@ def test_contestants_take_turns_and_the_first_turn_moves_on() -> None:
 @pytest.mark.parametrize(
     ("effort", "rounds"),
     [
-        (Effort(min_rounds=5, max_rounds=30, budget_s=1), 5),
-        (Effort(min_rounds=5, max_rounds=30, budget_s=27), 9),
-        (Effort(min_rounds=5, max_rounds=30, budget_s=1000), 30),
+        (Effort(min_rounds=5, max_rounds=30, seconds_each=0.5), 5),
+        (Effort(min_rounds=5, max_rounds=30, seconds_each=13.5), 9),
+        (Effort(min_rounds=5, max_rounds=30, seconds_each=500), 30),
     ],
 )
-def test_rounds_go_on_until_the_budget_is_spent(effort: Effort, rounds: int) -> None:
+def test_rounds_go_on_while_there_is_time(effort: Effort, rounds: int) -> None:
     turns, _ = contest_of({"a": 1.0, "b": 2.0}, effort)
     assert len(turns) == 2 * rounds
 
 
 def test_who_takes_long_sits_out_after_three_turns() -> None:
-    turns, timings = contest_of({"slow": 5.0, "fast": 1.0}, Effort(6, 6, budget_s=0, patience_s=10))
+    turns, timings = contest_of({"slow": 5.0, "fast": 1.0}, Effort(6, 6, seconds_each=0, patience_s=10))
     assert timings["slow"].wall_s == [5.0] * 3
     assert timings["fast"].wall_s == [1.0] * 6
     assert turns[-3:] == ["fast"] * 3
