@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from . import real_embeddings, table
-from .contest import FASTRET, Effort, Outcome, Work, clock, hold_contest
+from .comparisons import FASTRET
+from .contest import Effort, Outcome, Work, clock, hold_contest
 from .machine import machine_facts
 from .peers import MISSING_PEERS, thread_counts
 

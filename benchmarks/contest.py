@@ -18,7 +18,6 @@ from .peers import threads_of_all
 
 Run = Callable[[], Any]
 Prepare = Callable[[Any], Run]  # takes the inputs, does what is not timed, returns what is
-FASTRET = "fastret"
 MIN_TURNS = 3
 
 

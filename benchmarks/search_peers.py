@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ from torch import Tensor
 
 from fastret.ops.arrays import Metric
 
+from .contest import Run
 from .peers import faiss, scann, usearch
-
-Run = Callable[[], Any]
 
 
 def search_with_faiss(queries: Tensor, keys: Tensor, k: int, metric: Metric, one_shot: bool = False) -> Run:

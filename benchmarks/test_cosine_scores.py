@@ -16,7 +16,8 @@ from torch.nn.functional import normalize
 import fastret
 from fastret.ops.arrays import Metric
 
-from .contest import FASTRET, Prepare, Run, clock
+from .comparisons import FASTRET
+from .contest import Prepare, Run, clock
 from .exactness import checked_rows, float64_scores, share_correctly_rounded
 from .peers import FAISS, TORCH, faiss
 from .vectors import embedding_like

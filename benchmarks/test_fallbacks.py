@@ -18,7 +18,8 @@ from torch import Tensor
 import fastret
 
 from .adverse_vectors import ADVERSE, adverse_vectors
-from .contest import FASTRET, Prepare, Run, clock
+from .comparisons import FASTRET
+from .contest import Prepare, Run, clock
 from .exactness import checked_rows, float64_ranking, share_of_equal_ids
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ import fastret
 from fastret import _C
 from fastret.ops.arrays import Metric
 
-from .contest import FASTRET, Prepare, Run, clock
+from .comparisons import FASTRET
+from .contest import Prepare, Run, clock
 from .exactness import checked_rows, float64_ranking, share_of_equal_ids
 from .peers import (
     FAISS,

@@ -15,7 +15,8 @@ from torch import Tensor
 
 import fastret
 
-from .contest import FASTRET, Prepare, Run, clock
+from .comparisons import FASTRET
+from .contest import Prepare, Run, clock
 from .exactness import checked_rows, ranking, share_of_equal_ids
 from .peers import FAISS_HEAP, TORCH, faiss
 from .vectors import embedding_like

@@ -170,12 +170,20 @@ def test_a_quick_run_records_every_contestant_of_a_file_of_embeddings(tmp_path: 
     assert "ratio of medians" in run.stdout
 
 
-def test_without_faiss_its_rows_are_left_out_and_a_line_says_so(tmp_path: Path) -> None:
-    (tmp_path / "faiss.py").write_text("raise ImportError('blocked')\n")
-    run = run_quick(tmp_path, "-k", "select_k")
+def test_without_a_peer_its_rows_are_left_out_and_a_line_says_so(tmp_path: Path) -> None:
+    packages = {
+        "faiss": ("faiss", "faiss-cpu"),
+        "usearch": ("usearch", "usearch"),
+        "scann": ("scann-core", "scann-core"),
+    }
+    for module in packages:
+        (tmp_path / f"{module}.py").write_text("raise ImportError('blocked')\n")
+    run = run_quick(tmp_path, "-k", "clip-1x2000x32 or select_k")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "faiss is not installed: its rows are left out" in run.stdout
-    assert "heaps" not in run.stdout
+    for name, package in packages.values():
+        assert f"{name} is not installed: its rows are left out (pip install {package} adds them)" in run.stdout
+        assert f"| {name}" not in run.stdout
+    assert "| torch" in run.stdout
 
 
 def test_a_missing_file_of_embeddings_is_named(tmp_path: Path) -> None:
