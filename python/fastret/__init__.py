@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._loader import build_info
-from .ops import cosine_scores, search, select_k
+from .ops import PackedKeys, cosine_scores, pack, range_search, search, select_k
 
 if TYPE_CHECKING:
     from . import demo as demo
@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from .index import FlatIndex
 
 __version__ = "0.1.0"
-__all__ = ["FlatIndex", "build_info", "cosine_scores", "search", "select_k"]
+__all__ = [
+    "FlatIndex",
+    "PackedKeys",
+    "build_info",
+    "cosine_scores",
+    "pack",
+    "range_search",
+    "search",
+    "select_k",
+]
 
 _ROOMS = ("demo", "embed", "evaluate", "faiss", "index", "ops")
 

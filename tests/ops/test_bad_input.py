@@ -67,7 +67,7 @@ SHAPES = [
     (search, (Q, X, -1), "search: k must not be negative, got -1"),
     (select_k, (X, -2), "select_k: k must not be negative, got -2"),
     (search, (Q, X, 3, "dot"), 'search: metric must be "ip", "cosine" or "l2", got \'dot\''),
-    (search, (Q, X, 3, None), 'search: metric must be "ip", "cosine" or "l2", got None'),
+    (search, (Q, X, 3, 2), 'search: metric must be "ip", "cosine" or "l2", got 2'),
     (cosine_scores, (Q, X, 1), 'cosine_scores: metric must be "ip", "cosine" or "l2", got 1'),
 ]
 

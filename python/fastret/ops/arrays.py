@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -18,16 +18,33 @@ FLOAT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 Array: TypeAlias = Any
 
 
-def to_tensor(op: str, name: str, array: Array) -> Tensor:
+class Elements(NamedTuple):
+    """What an argument may hold."""
+
+    words: str
+    dtypes: tuple[torch.dtype, ...]
+    numpy_types: tuple[type[np.generic], ...]
+
+
+FLOATS = Elements("float32, bfloat16 or float16", FLOAT_DTYPES, (np.float32, np.float16))
+BOOLS = Elements("bool", (torch.bool,), (np.bool_,))
+INTEGERS = Elements(
+    "integers",
+    (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+    (np.int64, np.int32, np.int16, np.int8, np.uint8, np.uint16, np.uint32, np.uint64),
+)
+
+
+def to_tensor(op: str, name: str, array: Array, elements: Elements = FLOATS) -> Tensor:
     """`array` as a tensor on its own device, sharing memory.
 
-    Raises TypeError unless it is a dense torch, numpy or CuPy array of float32, bfloat16 or float16. numpy's float64
-    is refused as well: rounding it silently would change which neighbours are nearest.
+    Raises TypeError unless it is a dense torch, numpy or CuPy array of these elements. For floats numpy's float64 is
+    refused as well: rounding it silently would change which neighbours are nearest.
     """
     if isinstance(array, Tensor):
         tensor = array
     elif isinstance(array, np.ndarray):
-        tensor = _from_numpy(op, name, array)
+        tensor = _from_numpy(op, name, array, elements)
     elif hasattr(array, "__cuda_array_interface__") and hasattr(array, "__dlpack__"):
         tensor = torch.utils.dlpack.from_dlpack(array)
     else:
@@ -36,14 +53,14 @@ def to_tensor(op: str, name: str, array: Array) -> Tensor:
         )
     if tensor.layout != torch.strided:
         raise TypeError(f"{op}: {name} must be dense, got layout {tensor.layout}")
-    if tensor.dtype not in FLOAT_DTYPES:
-        raise TypeError(f"{op}: {name} must be float32, bfloat16 or float16, got {_dtype_name(tensor.dtype)}")
+    if tensor.dtype not in elements.dtypes:
+        raise TypeError(f"{op}: {name} must be {elements.words}, got {_dtype_name(tensor.dtype)}")
     return tensor
 
 
-def _from_numpy(op: str, name: str, array: np.ndarray[Any, Any]) -> Tensor:
-    if array.dtype.type not in (np.float32, np.float16):  # of either byte order
-        raise TypeError(f"{op}: {name} must be float32, bfloat16 or float16, got {array.dtype}")
+def _from_numpy(op: str, name: str, array: np.ndarray[Any, Any], elements: Elements) -> Tensor:
+    if array.dtype.type not in elements.numpy_types:  # of either byte order
+        raise TypeError(f"{op}: {name} must be {elements.words}, got {array.dtype}")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if any(stride < 0 for stride in array.strides):  # torch has no negative strides

@@ -5,42 +5,87 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .arrays import Array, Metric, check_k, check_pair, like, metric_index, to_tensor
+from .arrays import Array, Metric, check_k, like
+from .first_pass import FirstPass
+from .packing import PackedKeys
+from .search_arguments import search_arguments
 
 
-def search(queries: Array, keys: Array, k: int, metric: Metric = "ip") -> tuple[Array, Array]:
+def search(
+    queries: Array,
+    keys: Array | PackedKeys,
+    k: int,
+    metric: Metric | None = None,
+    *,
+    first_pass: FirstPass = "auto",
+    allowed: Array | None = None,
+    excluded: Array | None = None,
+) -> tuple[Array, Array]:
     """The k best keys of each query, best first.
 
     Equivalent to `torch.topk(queries.double() @ keys.double().T, k)` rounded to float32, without the [Q, N] matrix.
 
     Args:
         queries: [Q, D] float32, bfloat16 or float16; a torch tensor, numpy array or CuPy array.
-        keys: [N, D], on the device of the queries; its dtype may differ.
+        keys: [N, D], on the device of the queries; its dtype may differ. Or what `pack` made of them, which many
+            searches can use.
         k: neighbours per query, from 0 to any number.
-        metric: "ip" (inner product), "cosine" (0 with a zero vector) or "l2" (squared Euclidean distance).
+        metric: "ip" (inner product), "cosine" (0 with a zero vector) or "l2" (squared Euclidean distance). Default:
+            that of the packed keys, else "ip".
+        first_pass: "int8", "int16" or "float32": what narrows the keys down before the survivors are scored
+            exactly, on the CPU; "auto" takes what packed keys are packed for, else the cheapest. Changes no bit.
+        allowed: [N] bool: the keys that may be found. Default: all.
+        excluded: [Q, E] integers: ids that a query may not find, padded with -1.
 
     Returns:
         scores [Q, K] float32 and ids [Q, K] int64, of the kind that `queries` is. Scores are canonical: summed in
         float64 in a fixed order and rounded once, so that ids and score bits do not depend on the instruction set,
-        device, threads or batch size. Of equal scores the smaller id comes first. Keys whose score is NaN are no
-        neighbours. Where fewer than k remain: id -1 and score -inf ("l2": +inf). Not differentiable: for gradients,
-        score the keys found with `cosine_scores`.
+        device, threads, batch size or first pass. Of equal scores the smaller id comes first. Keys whose score is NaN
+        are no neighbours. Where fewer than k remain: id -1 and score -inf ("l2": +inf). Not differentiable: for
+        gradients, score the keys found with `cosine_scores`.
 
     Raises:
-        TypeError: not a dense floating-point array, k not an integer.
-        ValueError: unequal D or devices, not 2-D, negative k, unknown metric.
+        TypeError: not a dense array of the right elements, k not an integer.
+        ValueError: unequal D or devices, wrong shapes, negative k, unknown metric or first pass, keys that were
+            packed for another metric.
     """
-    q, x = to_tensor("search", "queries", queries), to_tensor("search", "keys", keys)
-    check_pair("search", q, x, axes=(2,))
-    # Detached, so that no one waits for a gradient that does not come.
-    q, x = q.detach(), x.detach()
-    scores, ids = torch.ops.fastret.search(q, x, check_k("search", k), metric_index("search", metric))
+    arguments = search_arguments("search", queries, keys, metric, first_pass, allowed, excluded)
+    k = check_k("search", k)
+    if arguments.queries.is_cuda:
+        q, x, number, *_, mask, ids_out = arguments
+        scores, ids = torch.ops.fastret.search(q, x, k, number, mask, ids_out)
+    else:
+        scores, ids, _, _ = torch.ops.fastret.explained_search(*arguments[:2], k, *arguments[2:])
     return like(scores, queries), like(ids, queries)
 
 
 @torch.library.register_fake("fastret::search")
-def _(queries: Tensor, keys: Tensor, k: int, metric: int) -> tuple[Tensor, Tensor]:
+def _(
+    queries: Tensor, keys: Tensor, k: int, metric: int, allowed: Tensor | None = None, excluded: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     torch._check(queries.dim() == 2 and keys.dim() == 2)
     torch._check(queries.shape[1] == keys.shape[1])
     shape = (queries.shape[0], k)
     return queries.new_empty(shape, dtype=torch.float32), queries.new_empty(shape, dtype=torch.int64)
+
+
+@torch.library.register_fake("fastret::explained_search")
+def _(
+    queries: Tensor,
+    keys: Tensor,
+    k: int,
+    metric: int,
+    first_pass: int = -1,
+    panels: Tensor | None = None,
+    facts: Tensor | None = None,
+    frame: Tensor | None = None,
+    has_unbounded: bool = True,
+    allowed: Tensor | None = None,
+    excluded: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    torch._check(queries.dim() == 2 and keys.dim() == 2)
+    torch._check(queries.shape[1] == keys.shape[1])
+    scores = queries.new_empty((queries.shape[0], k), dtype=torch.float32)
+    ids = queries.new_empty((queries.shape[0], k), dtype=torch.int64)
+    rescored, passes = (queries.new_empty((queries.shape[0],), dtype=torch.int64) for _ in range(2))
+    return scores, ids, rescored, passes

@@ -1,0 +1,57 @@
+"""The checked arguments that search, range_search and explain_search share, as the native ops take them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from .arrays import Array, Metric, check_pair, metric_index, to_tensor
+from .filters import allowed_mask, excluded_ids
+from .first_pass import FIRST_PASSES, FirstPass, first_pass_number
+from .packing import PackedKeys
+
+
+class SearchArguments(NamedTuple):
+    """In the order of the native ops' schemas."""
+
+    queries: Tensor  # [Q, D]
+    keys: Tensor  # [N, D]
+    metric: int
+    first_pass: int
+    panels: Tensor | None
+    facts: Tensor | None
+    frame: Tensor | None
+    has_unbounded: bool
+    allowed: Tensor | None  # [N] bool
+    excluded: Tensor | None  # [Q, E] int64
+
+
+def search_arguments(
+    op: str,
+    queries: Array,
+    keys: Array | PackedKeys,
+    metric: Metric | None,
+    first_pass: FirstPass,
+    allowed: Array | None,
+    excluded: Array | None,
+) -> SearchArguments:
+    """Check everything but what only one of the ops takes. Raises TypeError or ValueError, one sentence."""
+    packed = keys if isinstance(keys, PackedKeys) else None
+    q, x = to_tensor(op, "queries", queries), packed.keys if packed else to_tensor(op, "keys", keys)
+    check_pair(op, q, x, axes=(2,))
+    # Detached, so that no one waits for a gradient that does not come.
+    q, x = q.detach(), x.detach()
+    if metric is None:
+        metric = packed.metric if packed else "ip"
+    metric_number = metric_index(op, metric)
+    if packed and metric != packed.metric:
+        raise ValueError(f"{op}: the keys were packed for metric {packed.metric!r}, got {metric!r}")
+    number = first_pass_number(op, first_pass)
+    filters = allowed_mask(op, allowed, x), excluded_ids(op, excluded, q)
+    if packed and first_pass in ("auto", packed.first_pass):
+        number = FIRST_PASSES.index(packed.first_pass)
+        if packed.panels is not None:
+            stored = packed.panels, packed.facts, packed.frame, packed.has_unbounded
+            return SearchArguments(q, x, metric_number, number, *stored, *filters)
+    return SearchArguments(q, x, metric_number, number, None, None, None, True, *filters)
