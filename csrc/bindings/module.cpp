@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cpu/first_pass.h"
 #include "kernels/isa.h"
 
 namespace py = pybind11;
@@ -39,4 +40,15 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
         return names;
       },
       "The instruction sets that this build and this machine can run, slowest first.");
+  m.def(
+      "cheapest_first_pass",
+      [](int64_t num_queries, int64_t dim) {
+        constexpr const char* kNames[] = {"float32", "int16", "int8"};
+        return num_queries <= fastret::cpu::kFewQueries
+                   ? "exact"
+                   : kNames[int(fastret::cpu::cheapest_first_pass(num_queries, dim))];
+      },
+      py::arg("num_queries"), py::arg("dim"),
+      "What a search of keys that are not packed begins with: int8, int16, float32, or exact for no first "
+      "pass.");
 }

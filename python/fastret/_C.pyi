@@ -9,3 +9,6 @@ def set_isa(name: str) -> None:
 
 def available_isas() -> list[str]:
     """The instruction sets that this build and this machine can run, slowest first."""
+
+def cheapest_first_pass(num_queries: int, dim: int) -> str:
+    """What a search of keys that are not packed begins with: int8, int16, float32, or exact for no first pass."""

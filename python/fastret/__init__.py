@@ -12,7 +12,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._loader import build_info
-from .ops import PackedKeys, cosine_scores, pack, range_search, search, select_k
+from .ops import (
+    PackedKeys,
+    SearchExplanation,
+    cosine_scores,
+    explain_search,
+    pack,
+    range_search,
+    search,
+    select_k,
+)
 
 if TYPE_CHECKING:
     from . import demo as demo
@@ -27,8 +36,10 @@ __version__ = "0.1.0"
 __all__ = [
     "FlatIndex",
     "PackedKeys",
+    "SearchExplanation",
     "build_info",
     "cosine_scores",
+    "explain_search",
     "pack",
     "range_search",
     "search",
