@@ -5,18 +5,45 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace fastret {
 
 extern const Primitives kScalar;
 #if defined(__x86_64__)
 extern const Primitives kAvx2;
 extern const Primitives kAvx512;
+void dot_tile_avx2_vnni(FirstPass, const void*, int, const int32_t*, const void*, int64_t, void*);
 void dot_tile_avx512_vnni(FirstPass, const void*, int, const int32_t*, const void*, int64_t, void*);
 #elif defined(__aarch64__)
 extern const Primitives kNeon;
+void dot_tile_neon_dotprod(FirstPass, const void*, int, const int32_t*, const void*, int64_t, void*);
 #endif
 
 namespace {
+
+#if defined(__x86_64__)
+// GCC before 13 does not know the name "avxvnni": leaf 7, subleaf 1, bit 4 of EAX.
+bool has_avx_vnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1);
+}
+#elif defined(__aarch64__)
+bool has_dot_product() {
+#if defined(__ARM_FEATURE_DOTPROD)
+  return true;
+#elif defined(__linux__)
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#else
+  return false;
+#endif
+}
+#endif
 
 struct Available {
   static constexpr int kMost = 6;
@@ -33,11 +60,13 @@ struct Available {
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (avx2) add(kAvx2);
+    if (avx2 && has_avx_vnni()) add(with_dot_tile(kAvx2, "avx2_vnni", dot_tile_avx2_vnni));
     if (avx512) add(kAvx512);
     if (avx512 && __builtin_cpu_supports("avx512vnni"))
       add(with_dot_tile(kAvx512, "avx512_vnni", dot_tile_avx512_vnni));
 #elif defined(__aarch64__)
     add(kNeon);
+    if (has_dot_product()) add(with_dot_tile(kNeon, "neon_dotprod", dot_tile_neon_dotprod));
 #endif
   }
 

@@ -98,8 +98,8 @@ struct Primitives {
   // The largest |row[d]| of a padded row.
   float (*largest)(const float* row, int64_t dim);
 
-  // target[d] = nearest integer of row[d] * inverse_scale, as int16, or as int8 plus `shift`, for a padded
-  // row.
+  // target[d] = float32(row[d] * inverse_scale) rounded to the nearest integer, of two to the even one: the
+  // same on every set. As int16, or as a byte after adding `shift`, for a padded row. Below 32768 and 128.
   Quantised (*quantise)(FirstPass pass, const float* row, int64_t dim, float inverse_scale, int shift,
                         void* target);
 
@@ -108,8 +108,8 @@ struct Primitives {
 
   // First pass: dots[r * kPanelKeys + i] = dot product of query r and key i. float32: each of the steps
   // rounds at most twice. Integers: int32, exact; keys of an int8 pass are stored plus 128, and start[r] is
-  // -128 times the sum of query r. `queries` is [steps, num_queries] of 4 bytes, 1 <= num_queries <=
-  // tile_queries.
+  // -128 times the sum of query r, in other passes 0. `queries` is [steps, num_queries] of 4 bytes, 1 <=
+  // num_queries <= tile_queries.
   void (*dot_tile)(FirstPass pass, const void* queries, int num_queries, const int32_t* start,
                    const void* panel, int64_t steps, void* dots);
 

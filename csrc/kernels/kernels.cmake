@@ -19,15 +19,18 @@ add_library(fastret_kernels OBJECT
 # One translation unit per instruction set, each with the flags of that set only. These files include intrinsics
 # and C headers alone: an inline C++ library function compiled there could leak into the baseline.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/avx2.cpp ${KERNELS_DIR}/cpu/avx512.cpp
-    ${KERNELS_DIR}/cpu/avx512_vnni.cpp)
-  set_source_files_properties(${KERNELS_DIR}/cpu/avx2.cpp PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/avx2.cpp ${KERNELS_DIR}/cpu/avx_vnni.cpp
+    ${KERNELS_DIR}/cpu/avx512.cpp ${KERNELS_DIR}/cpu/avx512_vnni.cpp)
+  set(AVX2 "-mavx2;-mfma;-mf16c")
+  set_source_files_properties(${KERNELS_DIR}/cpu/avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/avx_vnni.cpp PROPERTIES COMPILE_OPTIONS "${AVX2};-mavxvnni")
   # GCC 12 warns of its own AVX-512 header (PR105593).
   set(AVX512 "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c;-mprefer-vector-width=512;-Wno-uninitialized;-Wno-maybe-uninitialized")
   set_source_files_properties(${KERNELS_DIR}/cpu/avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
   set_source_files_properties(${KERNELS_DIR}/cpu/avx512_vnni.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vnni")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
-  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/neon.cpp)
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/neon.cpp ${KERNELS_DIR}/cpu/neon_dotprod.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/neon_dotprod.cpp PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")
 endif()
 
 target_include_directories(fastret_kernels PUBLIC ${KERNELS_DIR}/..)

@@ -2,13 +2,12 @@
 #pragma once
 #include <algorithm>
 #include <cfloat>
-#include <cstring>
-#include <functional>
 #include <limits>
 #include <memory>
 #include <vector>
 
 #include "kernels/canonical.h"
+#include "kernels/cpu/kth_largest.h"
 #include "kernels/isa.h"
 
 namespace fastret::cpu {
@@ -26,7 +25,6 @@ class Candidates {
 
   bool full(const Sink& sink) const { return sink.count >= capacity_; }
   bool overflowed() const { return overflowed_; }
-  float lower(size_t i) const { return lowers_[i]; }
 
   // Looks up the lower ends of the candidates that came since the last call: lower(upper, place), where NaN
   // drops the candidate.
@@ -46,17 +44,27 @@ class Candidates {
   // Raises the threshold to the k-th largest lower end and drops those that cannot reach it. More than
   // `limit` left: the bound tells too little about this query, which overflows. All must be settled.
   void tighten(Sink& sink, size_t k, size_t limit, std::vector<float>& scratch) {
-    if (sink.count >= k && k > 0) {
-      scratch.assign(lowers_.get(), lowers_.get() + sink.count);
-      const auto kth = scratch.begin() + int64_t(k) - 1;
-      std::nth_element(scratch.begin(), kth, scratch.end(), std::greater<float>());
-      if (*kth > sink.threshold) sink.threshold = *kth;
-      drop_below(sink);
+    // Lower ends below the threshold cannot be among the k largest: k others were above when it rose.
+    scratch.resize(2 * size_t(sink.count) + 1);
+    float* reaching = scratch.data() + sink.count;
+    size_t count = 0;
+    for (uint32_t i = 0; i < sink.count; ++i) {
+      reaching[count] = lowers_[i];
+      count += lowers_[i] >= sink.threshold;
     }
+    if (count >= k && k > 0) {
+      sink.threshold = std::max(sink.threshold, kth_largest(reaching, count, k, scratch));
+      speculative_ = false;
+    }
+    drop_below(sink);
     if (sink.count > limit) return overflow(sink);
     // Shrinking again and again for a few places costs more than room.
     if (sink.count > capacity_ / 2) grow(sink, capacity_ * 2);
   }
+
+  // From here on the threshold is a guess, until a call of tighten finds k lower ends that reach it.
+  void speculate(const Sink& sink) { speculative_ = sink.threshold > kNoThreshold && !overflowed_; }
+  bool speculative() const { return speculative_; }
 
   void grow(Sink& sink, size_t capacity) {
     capacity_ = std::max(capacity_, capacity);
@@ -77,6 +85,11 @@ class Candidates {
     std::copy_n(other_sink.places, other_sink.count, sink.places + sink.count);
     std::copy_n(other.lowers_.get(), other_sink.count, lowers_.get() + sink.count);
     sink.count = settled_ = sink.count + other_sink.count;
+    // Whatever a part dropped was below its threshold, so below the larger one: that one alone needs proof.
+    if (other_sink.threshold > sink.threshold)
+      speculative_ = other.speculative_;
+    else if (other_sink.threshold == sink.threshold)
+      speculative_ = speculative_ && other.speculative_;
     sink.threshold = std::max(sink.threshold, other_sink.threshold);
     other.release(other_sink);
   }
@@ -84,6 +97,7 @@ class Candidates {
   void overflow(Sink& sink) {
     release(sink);
     overflowed_ = true;
+    speculative_ = false;
     sink.threshold = std::numeric_limits<float>::infinity();
   }
 
@@ -116,7 +130,7 @@ class Candidates {
 
   size_t capacity_;
   uint32_t settled_ = 0;
-  bool overflowed_ = false;
+  bool overflowed_ = false, speculative_ = false;
   std::unique_ptr<float[]> uppers_, lowers_;
   std::unique_ptr<uint32_t[]> places_;
 };

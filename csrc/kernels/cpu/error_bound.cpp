@@ -26,6 +26,7 @@ ErrorBound::ErrorBound(Metric metric, FirstPass pass, int64_t dim, double centre
   dot_ = steps * kU / (1 - steps * kU) + 8 * kU;
   canonical_ = (1 + 0x1p-10) * (kU + (2 * double(dim) + 8) * 2 * kV);
   underflow_ = 8 * (double(dim) + 8) * FLT_MIN;
+  squared_extra_ = metric == Metric::l2 ? (6 * kU + 1.1 * canonical_) * kRoundUp : 0.0;
 }
 
 KeyBounds ErrorBound::key(double norm, const Centred& centred, const Integers& integers) const {
@@ -39,8 +40,7 @@ KeyBounds ErrorBound::key(double norm, const Centred& centred, const Integers& i
   bounds.norm = up(reached);
   bounds.component = pass_ == FirstPass::float32 ? 0.0f : float(centred.component);
   const double bias = metric_ == Metric::l2 ? -centred.square / 2 : 0.0;
-  const double extra = metric_ == Metric::l2 ? (6 * kU + 1.1 * canonical_) * reach * reach * kRoundUp : 0.0;
-  bounds.offset = float(bias + extra + underflow_);
+  bounds.offset = float(bias + squared_extra_ * reach * reach + underflow_);
   return bounds;
 }
 
@@ -62,13 +62,6 @@ double ErrorBound::query_extra(double norm, double centred_norm) const {
   if (metric_ != Metric::l2) return canonical_ * norm * centre_norm_ * kRoundUp;
   const double reach = centred_norm * kRoundUp + kQueryReach * (norm + centre_norm_);
   return 1.1 * canonical_ * reach * reach * kRoundUp;
-}
-
-double ErrorBound::half_width(const QueryBounds& query, float residual, float norm) const {
-  const double extra =
-      metric_ == Metric::l2 ? (6 * kU + 1.1 * canonical_) * double(norm) * norm * kRoundUp : 0.0;
-  return double(query.facts.norm) * residual + double(query.facts.residual) * norm + extra + underflow_ +
-         query.extra;
 }
 
 Integers quantise_row(const Primitives& isa, FirstPass pass, const float* row, int64_t dim, int levels,

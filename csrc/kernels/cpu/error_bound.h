@@ -94,12 +94,16 @@ class ErrorBound {
   // extra_q alone.
   double query_extra(double norm, double centred_norm) const;
   // Half the width of the interval of a key with these facts.
-  double half_width(const QueryBounds& query, float residual, float norm) const;
+  double half_width(const QueryBounds& query, float residual, float norm) const {
+    return double(query.facts.norm) * residual +
+           (double(query.facts.residual) + squared_extra_ * norm) * norm + underflow_ + query.extra;
+  }
 
  private:
   Metric metric_;
   FirstPass pass_;
   double centre_norm_, dot_, canonical_, underflow_;
+  double squared_extra_;  // extra_y / h_y^2
 };
 
 // The integers of a rotated, padded row as target[d] + shift. `levels` as of Primitives.

@@ -85,8 +85,8 @@ class BlockRangeSearch {
           const Sink& kept = scan.kept(i);
           for (int64_t key : scan.unbounded_keys())
             if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key))
-              pairs.push_back({q, key, 0, 0});
-          for (uint32_t c = 0; c < kept.count; ++c) pairs.push_back({q, kept.places[c], kept.uppers[c], 0});
+              pairs.push_back({uint32_t(q), uint32_t(key)});
+          for (uint32_t c = 0; c < kept.count; ++c) pairs.push_back({uint32_t(q), kept.places[c]});
           if (pairs.size() >= kPairsAtOnce || i + 1 == mine.end) {
             score_pairs(keys_, block_, pairs, 0);
             for (const Pair& pair : pairs) add(pair.query, pair.key, pair.value);

@@ -5,18 +5,22 @@
 namespace fastret::cpu {
 namespace {
 
-// Pairs that read one row: the other side of each.
+// Pairs that share a query or a key.
 struct Run {
   size_t begin, end;
 };
 
 void order_by_key(std::vector<Pair>& pairs, size_t begin, int64_t num_keys) {
   std::vector<size_t> starts(size_t(num_keys + 1), 0);
-  for (size_t i = begin; i < pairs.size(); ++i) ++starts[size_t(pairs[i].key) + 1];
+  for (size_t i = begin; i < pairs.size(); ++i) ++starts[pairs[i].key + 1];
   for (size_t key = 1; key < starts.size(); ++key) starts[key] += starts[key - 1];
   std::vector<Pair> ordered(pairs.size() - begin);
-  for (size_t i = begin; i < pairs.size(); ++i) ordered[starts[size_t(pairs[i].key)]++] = pairs[i];
+  for (size_t i = begin; i < pairs.size(); ++i) ordered[starts[pairs[i].key]++] = pairs[i];
   std::copy(ordered.begin(), ordered.end(), pairs.begin() + int64_t(begin));
+}
+
+void prefetch_row(const float* row, int64_t dim) {
+  for (int64_t d = 0; d < dim; d += 16) __builtin_prefetch(row + d);
 }
 
 // One key with the queries that kept it: the canonical terms are symmetric.
@@ -51,7 +55,7 @@ void score_by_query(const KeySet& keys, const QueryBlock& block, std::vector<Pai
     if (in_place)
       for (size_t r = 0; r < kRowsPerCall; ++r)
         next[r] = reader.read(pairs[std::min(first + kRowsPerCall + r, pairs.size() - 1)].key, 0);
-    const int64_t query = pairs[first].query;
+    const uint32_t query = pairs[first].query;
     float scores[kRowsPerCall];
     score_keys(keys.metric, block.row(query), block.square(query), rows, in_place ? next : nullptr, size,
                keys.rows.dim, scores);
@@ -60,7 +64,7 @@ void score_by_query(const KeySet& keys, const QueryBlock& block, std::vector<Pai
 }
 
 // The pairs from `begin` on that agree in `side`.
-Run next_run(const std::vector<Pair>& pairs, size_t begin, int64_t Pair::* side) {
+Run next_run(const std::vector<Pair>& pairs, size_t begin, uint32_t Pair::*side) {
   size_t end = begin + 1;
   while (end < pairs.size() && pairs[end].*side == pairs[begin].*side) ++end;
   return {begin, end};
@@ -71,14 +75,17 @@ Run next_run(const std::vector<Pair>& pairs, size_t begin, int64_t Pair::* side)
 void score_pairs(const KeySet& keys, const QueryBlock& block, std::vector<Pair>& pairs, size_t begin) {
   RowReader reader(keys.rows, kRowsPerCall);
   // Where most keys were kept by several queries, each key is read once.
-  const bool by_key = pairs.size() - begin > 2 * size_t(keys.rows.rows);
+  const bool by_key = pairs.size() - begin > size_t(keys.rows.rows);
   if (by_key) order_by_key(pairs, begin, keys.rows.rows);
   while (begin < pairs.size()) {
     const Run run = next_run(pairs, begin, by_key ? &Pair::key : &Pair::query);
-    if (by_key)
+    if (by_key) {
+      if (run.end < pairs.size() && keys.rows.dtype == DType::f32)
+        prefetch_row(reader.read(pairs[run.end].key, 0), keys.rows.dim);
       score_by_key(keys, block, pairs, run, reader.read(pairs[begin].key, 0));
-    else
+    } else {
       score_by_query(keys, block, pairs, run, reader);
+    }
     begin = run.end;
   }
 }

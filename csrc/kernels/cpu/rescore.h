@@ -1,5 +1,6 @@
 // Canonical scores of the pairs that a scan kept.
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "kernels/cpu/query_block.h"
@@ -7,11 +8,15 @@
 namespace fastret::cpu {
 
 struct Pair {
-  int64_t query;  // of the block
-  int64_t key;
-  float upper;  // end of the key's interval, in t's scale
-  float value;  // canonical rank value, once scored
+  uint32_t query;   // of the block
+  uint32_t key;     // its place
+  float value = 0;  // canonical rank value, once scored
 };
+
+// So many queries are rescored together: their rows stay in the second-level cache.
+inline int64_t queries_rescored_together(int64_t dim) {
+  return std::clamp<int64_t>((512 << 10) / (4 * std::max<int64_t>(1, dim)), 16, 1024);
+}
 
 // Scores pairs[begin:], which it may reorder. Each query's pairs are neighbours at first.
 void score_pairs(const KeySet& keys, const QueryBlock& block, std::vector<Pair>& pairs, size_t begin);

@@ -14,7 +14,14 @@ constexpr int64_t kQueriesPerThread = 32;       // so many, threads share querie
 constexpr int64_t kSampledKeys = 4096;          // scanned first, from all over the keys
 
 float round_down(double value) {
-  return std::nextafterf(float(value), -std::numeric_limits<float>::infinity());
+  return float(value - std::abs(value) * 0x1p-22 - 0x1p-140);
+}
+
+// So many of a sample reach the k-th best of all keys, but for one time in some hundred thousand: kf of the k
+// best are expected in a sample of the share f, with a standard deviation of at most sqrt(kf).
+int64_t rank_in_sample(int64_t k, double share) {
+  const double expected = double(k) * share;
+  return std::min(k, int64_t(std::ceil(expected + 4.5 * std::sqrt(expected) + 6)));
 }
 
 // More candidates than this, and a finer pass (for float32: canonical scores of all keys) is cheaper.
@@ -183,14 +190,16 @@ void Scan::scan_part(int64_t key_part, Range groups) {
   bool worth_it = true;
   if (stride) {
     const int64_t samples = (count + stride - 1) / stride;
+    const int64_t rank = goal_.speculate ? rank_in_sample(goal_.k, double(samples) / double(count)) : goal_.k;
     for (int64_t s = 0; s < samples; s += block)
-      meet(reader, {all.begin + s * stride, std::min(block, samples - s), stride}, groups, key_part);
-    worth_it = tighten_all(reader.all(), samples * kPanelKeys / 2, groups, key_part);
+      meet(reader, {all.begin + s * stride, std::min(block, samples - s), stride}, groups, key_part, rank);
+    worth_it = tighten_all(reader.all(), rank, samples * kPanelKeys / 2, groups, key_part);
   }
   if (worth_it)
     for (int64_t first = all.begin; first < all.end; first += block)
-      meet(reader, {first, std::min(block, all.end - first), 1, all.begin, stride}, groups, key_part);
-  if (panels_) tighten_all(reader.all(), limit_, groups, key_part);
+      meet(reader, {first, std::min(block, all.end - first), 1, all.begin, stride}, groups, key_part,
+           goal_.k);
+  if (panels_) tighten_all(reader.all(), goal_.k, limit_, groups, key_part);
 
   // Every group of a part meets the same unbounded keys: the first one reports them.
   if (groups.begin == 0 && !reader.unbounded().empty()) {
@@ -200,7 +209,7 @@ void Scan::scan_part(int64_t key_part, Range groups) {
 }
 
 // Groups of queries against some panels.
-void Scan::meet(PanelReader& reader, const PanelRange& range, Range groups, int64_t key_part) {
+void Scan::meet(PanelReader& reader, const PanelRange& range, Range groups, int64_t key_part, int64_t k) {
   alignas(64) int32_t dots[kMaxTileQueries * kPanelKeys];
   const PanelView view = reader.read(range);
   const PanelView& lookup = reader.stored() ? reader.all() : view;
@@ -218,7 +227,7 @@ void Scan::meet(PanelReader& reader, const PanelRange& range, Range groups, int6
                        KeyFacts(view.panel_facts(i)), allowed, uint32_t(range.number(i) * kPanelKeys), sinks);
       for (int r = 0; r < size; ++r)
         if (candidates_[size_t(part_start + first + r)].full(sinks[r]))
-          make_room(lookup, first + r, key_part);
+          make_room(lookup, first + r, key_part, k);
     }
     if (!reader.stored())  // the facts of these panels are about to be overwritten
       for (int r = 0; r < size; ++r) settle(lookup, first + r, key_part);
@@ -236,27 +245,32 @@ void Scan::settle(const PanelView& view, int64_t i, int64_t key_part) {
   });
 }
 
-void Scan::make_room(const PanelView& view, int64_t i, int64_t key_part) {
+void Scan::make_room(const PanelView& view, int64_t i, int64_t key_part, int64_t k) {
   const int64_t at = key_part * int64_t(queries_.size()) + i;
   thread_local std::vector<float> scratch;
   settle(view, i, key_part);
+  Candidates& mine = candidates_[size_t(at)];
+  Sink& sink = sinks_[size_t(at)];
   if (goal_.thresholds)
-    candidates_[size_t(at)].grow(sinks_[size_t(at)], 2 * size_t(sinks_[size_t(at)].count) + kPanelKeys);
+    mine.grow(sink, 2 * size_t(sink.count) + kPanelKeys);
   else
-    candidates_[size_t(at)].tighten(sinks_[size_t(at)], size_t(goal_.k), limit_, scratch);
+    mine.tighten(sink, size_t(k), limit_, scratch);
 }
 
 // Tightens every query of the groups; false, and all of them overflowed, where most keep more than `limit`.
-bool Scan::tighten_all(const PanelView& view, size_t limit, Range groups, int64_t key_part) {
+// A k below the goal's makes a guess of the threshold.
+bool Scan::tighten_all(const PanelView& view, int64_t k, size_t limit, Range groups, int64_t key_part) {
   const int64_t begin = group_starts_[size_t(groups.begin)], end = group_starts_[size_t(groups.end)];
   const int64_t part_start = key_part * int64_t(queries_.size());
   std::vector<float> scratch;
   int64_t overflowed = 0;
   for (int64_t i = begin; i < end; ++i) {
     Candidates& mine = candidates_[size_t(part_start + i)];
+    Sink& sink = sinks_[size_t(part_start + i)];
     if (panels_) settle(view, i, key_part);
-    if (!goal_.thresholds)
-      mine.tighten(sinks_[size_t(part_start + i)], size_t(goal_.k), std::min(limit, limit_), scratch);
+    if (goal_.thresholds) continue;
+    mine.tighten(sink, size_t(k), std::min(limit, limit_), scratch);
+    if (k < goal_.k) mine.speculate(sink);
     overflowed += mine.overflowed();
   }
   if (2 * overflowed <= end - begin) return true;

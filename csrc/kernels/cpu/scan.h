@@ -13,6 +13,8 @@ namespace fastret::cpu {
 struct Goal {
   int64_t k = 0;
   const float* thresholds = nullptr;  // [queries of the block], in t's scale; nullptr: the k best
+  bool speculate =
+      false;  // start from a threshold that is right almost always; failed() tells where it was not
 };
 
 class Scan {
@@ -28,6 +30,7 @@ class Scan {
   // Of queries()[i]:
   const Sink& kept(int64_t i) const { return sinks_[size_t(i)]; }
   bool overflowed(int64_t i) const { return candidates_[size_t(i)].overflowed(); }
+  bool failed(int64_t i) const { return candidates_[size_t(i)].speculative(); }
   const QueryBounds& bounds(int64_t i) const { return bounds_[size_t(i)]; }
   // Keys that no panel holds and that have to be scored for every query.
   const std::vector<int64_t>& unbounded_keys() const { return unbounded_keys_; }
@@ -38,10 +41,10 @@ class Scan {
   void pack_keys_once();
   void list_all_unbounded();
   void scan_part(int64_t key_part, Range groups);
-  void meet(PanelReader& reader, const PanelRange& range, Range groups, int64_t key_part);
+  void meet(PanelReader& reader, const PanelRange& range, Range groups, int64_t key_part, int64_t k);
   void settle(const PanelView& view, int64_t i, int64_t key_part);
-  void make_room(const PanelView& view, int64_t i, int64_t key_part);
-  bool tighten_all(const PanelView& view, size_t limit, Range groups, int64_t key_part);
+  void make_room(const PanelView& view, int64_t i, int64_t key_part, int64_t k);
+  bool tighten_all(const PanelView& view, int64_t k, size_t limit, Range groups, int64_t key_part);
 
   const KeySet& keys_;
   const QueryBlock& block_;

@@ -2,6 +2,7 @@
 // Scores never form a Q x N matrix: each tile is filtered against the rising thresholds of its queries.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -18,7 +19,35 @@ namespace fastret::cpu {
 namespace {
 
 constexpr int64_t kCandidateBytes = 128 << 20;  // of candidates held at once, by the queries of a block
-constexpr size_t kPairsAtOnce = 1 << 20;        // rescored together
+
+// A key with its value in one integer: the smaller, the better its rank.
+class RankedKey {
+ public:
+  RankedKey() = default;
+  RankedKey(float value, uint32_t id) : bits_(uint64_t(~ascending(value)) << 32 | id) {}
+
+  float value() const {
+    const uint32_t bits = ~uint32_t(bits_ >> 32);
+    const uint32_t plain = bits >> 31 ? bits ^ kSign : ~bits;
+    float value;
+    std::memcpy(&value, &plain, sizeof value);
+    return value;
+  }
+  int64_t id() const { return int64_t(uint32_t(bits_)); }
+  bool operator<(RankedKey other) const { return bits_ < other.bits_; }
+
+ private:
+  static constexpr uint32_t kSign = 0x80000000u;
+
+  // Integers in the order of the floats.
+  static uint32_t ascending(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits & kSign ? ~bits : bits | kSign;
+  }
+
+  uint64_t bits_ = 0;
+};
 
 // A block of queries against all keys.
 class BlockSearch {
@@ -35,7 +64,7 @@ class BlockSearch {
     for (int64_t q = 0; q < block_.size(); ++q) {
       const double square = block_.square(q);
       if (std::isnan(square))
-        write(q, {}, 0, kNoFirstPass);  // all its scores are NaN: no neighbours
+        write(q, 0, [](int64_t) { return ExactBest::Entry{}; });  // all its scores are NaN
       else
         (few || !fits_first_pass(square) ? exact : bounded).push_back(q);
     }
@@ -62,61 +91,60 @@ class BlockSearch {
   }
 
   // Answers the queries that the pass can; returns those that it cannot.
-  std::vector<int64_t> answer_with(FirstPass pass, std::vector<int64_t> queries) {
-    Scan scan(keys_, block_, std::move(queries), pass, {p_.k, nullptr}, parallel_);
+  std::vector<int64_t> answer_with(FirstPass pass, std::vector<int64_t> queries, bool speculate = true) {
+    Scan scan(keys_, block_, std::move(queries), pass, {p_.k, nullptr, speculate}, parallel_);
     scan.run();
     const int64_t count = int64_t(scan.queries().size());
-    std::vector<int64_t> left, answered;
+    std::vector<int64_t> left, answered, failed;
     const bool too_many = int64_t(scan.unbounded_keys().size()) > std::max<int64_t>(4096, p_.keys.rows / 8);
     for (int64_t i = 0; i < count; ++i)
       if (too_many || scan.overflowed(i))
         left.push_back(scan.queries()[size_t(i)]);
+      else if (scan.failed(i))
+        failed.push_back(scan.queries()[size_t(i)]);
       else
         answered.push_back(i);
     parallel_(parallel_.num_threads, [&](int64_t begin, int64_t end) {
       const DefaultFloatEnvironment environment;
       for (int64_t task = begin; task < end; ++task) {
         const Range mine = part(int64_t(answered.size()), task, parallel_.num_threads);
-        for (int64_t first = mine.begin; first < mine.end;) {
-          size_t pairs = 0;
-          int64_t last = first;
-          for (; last < mine.end && pairs < kPairsAtOnce; ++last)
-            pairs += scan.kept(answered[size_t(last)]).count + scan.unbounded_keys().size();
-          rescore(scan, pass, answered.data() + first, last - first);
-          first = last;
-        }
+        const int64_t together = queries_rescored_together(p_.keys.dim);
+        for (int64_t first = mine.begin; first < mine.end; first += together)
+          rescore(scan, pass, answered.data() + first, std::min(together, mine.end - first));
       }
     });
+    if (!failed.empty()) {
+      const std::vector<int64_t> more = answer_with(pass, std::move(failed), false);
+      left.insert(left.end(), more.begin(), more.end());
+    }
     return left;
   }
 
   // First the k keys of the highest upper ends: their worst value excludes most of the others without a
   // score.
   void rescore(const Scan& scan, FirstPass pass, const int64_t* answered, int64_t count) {
-    std::vector<Pair> pairs, others;
-    std::vector<size_t> other_starts;
+    std::vector<Pair> pairs;
+    std::vector<float> pivots, scratch;
+    size_t most = 0;
+    for (int64_t a = 0; a < count; ++a) most += scan.kept(answered[a]).count + scan.unbounded_keys().size();
+    pairs.reserve(most);
     for (int64_t a = 0; a < count; ++a) {
       const int64_t q = scan.queries()[size_t(answered[a])];
       const Sink& kept = scan.kept(answered[a]);
       for (int64_t key : scan.unbounded_keys())
-        if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key))
-          pairs.push_back({q, key, 0, 0});
-      other_starts.push_back(others.size());
-      for (uint32_t i = 0; i < kept.count; ++i) others.push_back({q, kept.places[i], kept.uppers[i], 0});
-      const auto mine = others.begin() + int64_t(other_starts.back());
-      if (int64_t(kept.count) > p_.k)
-        std::nth_element(mine, mine + p_.k, others.end(),
-                         [](const Pair& a, const Pair& b) { return a.upper > b.upper; });
-      const auto middle = mine + std::min<int64_t>(p_.k, kept.count);
-      pairs.insert(pairs.end(), mine, middle);
+        if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key)) pairs.push_back({uint32_t(q), uint32_t(key)});
+      float pivot = -std::numeric_limits<float>::infinity();
+      if (int64_t(kept.count) > p_.k) {
+        pivot = kth_largest(kept.uppers, kept.count, size_t(p_.k), scratch);
+      }
+      for (uint32_t i = 0; i < kept.count; ++i)
+        if (kept.uppers[i] >= pivot) pairs.push_back({uint32_t(q), kept.places[i]});
+      pivots.push_back(pivot);
     }
-    other_starts.push_back(others.size());
     score_pairs(keys_, block_, pairs, 0);
 
     std::vector<float> worst(size_t(block_.size()), std::numeric_limits<float>::infinity());
-    std::vector<int64_t> scored(size_t(block_.size()), 0);
     for (const Pair& pair : pairs) {
-      ++scored[size_t(pair.query)];
       // NaN is no neighbour: then nothing is excluded.
       const float value = std::isnan(pair.value) ? -std::numeric_limits<float>::infinity() : pair.value;
       worst[size_t(pair.query)] = std::min(worst[size_t(pair.query)], value);
@@ -124,21 +152,36 @@ class BlockSearch {
     const size_t first_scored = pairs.size();
     for (int64_t a = 0; a < count; ++a) {
       const int64_t q = scan.queries()[size_t(answered[a])];
-      const size_t begin = other_starts[size_t(a)], end = other_starts[size_t(a) + 1];
-      if (int64_t(end - begin) <= p_.k) continue;
+      const Sink& kept = scan.kept(answered[a]);
+      if (int64_t(kept.count) <= p_.k) continue;
       const ValueScale scale(keys_, block_.row(q), block_.square(q));
-      const double extra = scan.bounds(answered[a]).extra;
-      for (size_t i = begin + size_t(p_.k); i < end; ++i)
-        if (scale.value_above(others[i].upper + extra) >= worst[size_t(q)]) pairs.push_back(others[i]);
+      const double reach = scale.t_below(worst[size_t(q)]) - scan.bounds(answered[a]).extra;
+      for (uint32_t i = 0; i < kept.count; ++i)
+        if (kept.uppers[i] < pivots[size_t(a)] && kept.uppers[i] >= reach)
+          pairs.push_back({uint32_t(q), kept.places[i]});
     }
     score_pairs(keys_, block_, pairs, first_scored);
-    for (size_t i = first_scored; i < pairs.size(); ++i) ++scored[size_t(pairs[i].query)];
+    write_best(pairs, scan, pass, answered, count);
+  }
 
-    std::vector<ExactBest> best(size_t(block_.size()), ExactBest(p_.k));
-    for (const Pair& pair : pairs) best[size_t(pair.query)].push(pair.value, pair.key);
+  void write_best(const std::vector<Pair>& pairs, const Scan& scan, FirstPass pass, const int64_t* answered,
+                  int64_t count) {
+    std::vector<int64_t> ends(size_t(block_.size() + 1), 0);
+    for (const Pair& pair : pairs) ++ends[size_t(pair.query) + 1];
+    for (size_t q = 1; q < ends.size(); ++q) ends[q] += ends[q - 1];
+    std::vector<RankedKey> ranked(pairs.size());
+    std::vector<int64_t> next(ends.begin(), ends.end() - 1);
+    for (const Pair& pair : pairs)
+      if (!std::isnan(pair.value))
+        ranked[size_t(next[size_t(pair.query)]++)] = {pair.value, pair.key};
     for (int64_t a = 0; a < count; ++a) {
       const int64_t q = scan.queries()[size_t(answered[a])];
-      write(q, best[size_t(q)].sorted(), scored[size_t(q)], int64_t(pass));
+      const auto begin = ranked.begin() + ends[size_t(q)], end = ranked.begin() + next[size_t(q)];
+      const auto middle = begin + std::min<int64_t>(p_.k, end - begin);
+      if (middle != end) std::nth_element(begin, middle, end);
+      std::sort(begin, middle);
+      write(q, middle - begin, [&](int64_t j) { return ExactBest::Entry{begin[j].value(), begin[j].id()}; });
+      report(q, ends[size_t(q) + 1] - ends[size_t(q)], int64_t(pass));
     }
   }
 
@@ -152,22 +195,28 @@ class BlockSearch {
       for (int64_t e = begin; e < end; ++e) {
         ExactBest& mine = best[size_t(e)];
         for (int64_t part = 1; part < parts; ++part) mine.merge(best[size_t(part * count + e)]);
-        write(queries[size_t(e)], mine.sorted(), p_.keys.rows, kNoFirstPass);
+        const auto& sorted = mine.sorted();
+        write(queries[size_t(e)], int64_t(sorted.size()), [&](int64_t j) { return sorted[size_t(j)]; });
+        report(queries[size_t(e)], p_.keys.rows, kNoFirstPass);
       }
     });
   }
 
-  void write(int64_t q, const std::vector<ExactBest::Entry>& best, int64_t scored, int64_t pass) {
+  template <class F>
+  void write(int64_t q, int64_t count, F&& best) {
     const float nothing = -std::numeric_limits<float>::infinity();
-    const int64_t row = block_.first() + q;
+    const int64_t row = (block_.first() + q) * p_.k;
     for (int64_t j = 0; j < p_.k; ++j) {
-      const bool found = j < int64_t(best.size());
+      const ExactBest::Entry entry = j < count ? best(j) : ExactBest::Entry{nothing, -1};
       // rank_value is its own inverse; + 0 keeps a zero distance from turning into -0.
-      p_.scores[row * p_.k + j] = rank_value(p_.metric, found ? best[size_t(j)].value : nothing) + 0.0f;
-      p_.ids[row * p_.k + j] = found ? best[size_t(j)].id : -1;
+      p_.scores[row + j] = rank_value(p_.metric, entry.value) + 0.0f;
+      p_.ids[row + j] = entry.id;
     }
-    if (p_.rescored) p_.rescored[row] = scored;
-    if (p_.passes) p_.passes[row] = pass;
+  }
+
+  void report(int64_t q, int64_t rescored, int64_t pass) {
+    if (p_.rescored) p_.rescored[block_.first() + q] = rescored;
+    if (p_.passes) p_.passes[block_.first() + q] = pass;
   }
 
   const SearchParams& p_;

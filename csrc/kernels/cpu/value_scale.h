@@ -1,4 +1,4 @@
-// From the first pass's t to rank values and back, for one query: see error_bound.h for what t is.
+// From rank values to the first pass's t, for one query: see error_bound.h for what t is.
 #pragma once
 #include <cmath>
 
@@ -25,17 +25,9 @@ class ValueScale {
   // |z|, for l2 only.
   double centred_norm() const { return metric_ == Metric::l2 ? std::sqrt(shift_ + slack_) : norm_; }
 
-  // No less than the rank value of any key whose t, with the canonical score's rounding, is at most `t`.
-  double value_above(double t) const {
-    const double reach = std::abs(t) * 0x1p-50 + slack_;
-    if (metric_ == Metric::l2) return 2 * (t + reach) - shift_;
-    const double product = t + shift_ + reach;
-    if (metric_ == Metric::inner_product) return product;
-    return norm_ > 0 ? product / norm_ + std::abs(product / norm_) * 0x1p-50 : 0.0;
-  }
-
   // No more than the t of any key whose rank value is at least `value`.
   double t_below(double value) const {
+    if (std::isinf(value)) return value;
     double t;
     if (metric_ == Metric::l2)
       t = (value + shift_) / 2;

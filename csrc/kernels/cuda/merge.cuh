@@ -14,6 +14,11 @@ struct Candidates {
       thresholds;  // [rows] ordered bits that a new candidate must exceed: 0 until a row holds k neighbours
   int64_t capacity;
 
+  // Called by a whole warp, one value per lane: whether append would keep any.
+  __device__ bool any_beats(int64_t row, uint32_t ordered) const {
+    return __ballot_sync(kAllLanes, ordered > thresholds[row]) != 0;
+  }
+
   // Called by a whole warp, one value per lane. Those that exceed the row's threshold are kept; of equal
   // values the earlier position is already held, so that an equal one cannot displace it. 0 (NaN, no value)
   // is never kept.

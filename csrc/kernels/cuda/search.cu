@@ -1,11 +1,12 @@
 // Exact search over chunks of keys. After each chunk a query's row of neighbours is the exact answer over the
 // keys seen so far; a chunk's pairs are scored canonically, those that beat the row's k-th neighbour become
-// candidates, and a merge makes the row that of the next chunk. A row has room for every key of a chunk, so
-// none can overflow.
+// candidates unless a filter rejects their keys, and a merge makes the row that of the next chunk. A row has
+// room for every key of a chunk, so none can overflow.
 #include <algorithm>
 #include <vector>
 
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/key_filter.cuh"
 #include "kernels/cuda/merge.cuh"
 #include "kernels/cuda/score_tile.cuh"
 
@@ -15,7 +16,9 @@ namespace {
 struct ChunkParams {
   Rows queries;             // of one pass
   Rows keys;                // of one chunk
+  int64_t first_id;         // of the chunk's keys
   uint32_t first_position;  // of the chunk's keys, in rank keys
+  KeyFilter filter;         // of the pass and the chunk
   Candidates candidates;
 };
 
@@ -26,16 +29,25 @@ __global__ void __launch_bounds__(kThreads) filter_tiles(ChunkParams p, int64_t 
   __shared__ uint32_t ordered[kTileQueries][kTileKeys];
   const int64_t first_query = blockIdx.x % query_tiles * kTileQueries;
   const int64_t first_key = blockIdx.x / query_tiles * kTileKeys;
+  const int lane = threadIdx.x % 32;
+  const int64_t key = first_key + lane;
+  const bool enters = key < p.keys.rows && is_allowed(p.filter, key);
+  // Every warp asks about the same keys, so that all of the block leaves a tile in which no key is allowed.
+  if (!__ballot_sync(kAllLanes, enters)) return;
   const PairScores pairs = score_tile<metric>(p.queries, first_query, p.keys, first_key, stage);
   for (int i = 0; i < 2; ++i)
     ordered[pairs.query][pairs.key + i] = ordered_bits(rank_value(metric, pairs.scores[i]));
   __syncthreads();
 
-  const int lane = threadIdx.x % 32;
-  const int64_t key = first_key + lane;
-  for (int q = threadIdx.x / 32; q < kTileQueries && first_query + q < p.queries.rows; q += kThreads / 32)
-    p.candidates.append(first_query + q, key < p.keys.rows ? ordered[q][lane] : 0,
-                        p.first_position + uint32_t(key));
+  for (int q = threadIdx.x / 32; q < kTileQueries && first_query + q < p.queries.rows; q += kThreads / 32) {
+    const int64_t query = first_query + q;
+    uint32_t value = enters ? ordered[q][lane] : 0;
+    // Rarely does a value beat a risen threshold: a query's exclusions are read only then.
+    if (p.filter.num_excluded > 0 && p.candidates.any_beats(query, value) &&
+        is_excluded(p.filter, query, p.first_id + first_key))
+      value = 0;
+    p.candidates.append(query, value, p.first_position + uint32_t(key));
+  }
 }
 
 struct Plan {
@@ -121,7 +133,9 @@ cudaError_t search(const SearchParams& p, void* workspace, cudaStream_t stream, 
       const int64_t held = begin == 0 ? 0 : plan.k;
       const Rows keys = slice(p.keys, begin, end);
       launch(filter, query_tiles * ceil_div(keys.rows, kTileKeys),
-             ChunkParams{queries, keys, uint32_t(held), buffers.candidates}, query_tiles);
+             ChunkParams{queries, keys, begin, uint32_t(held), slice(p.filter, first_query, begin),
+                         buffers.candidates},
+             query_tiles);
       merge(launch,
             {buffers.candidates, queries.rows, plan.k, p.k, p.metric == Metric::l2, previous, held, next,
              begin},
