@@ -22,6 +22,9 @@ CASES = (
     "search_empty",
     "search_values",
     "search_plan",
+    "search_allowed",
+    "search_excluded",
+    "search_allowed_and_excluded",
     "select_rows",
     "select_any_k",
     "pairs",
@@ -90,7 +93,28 @@ PLANTED_BUGS = {
         "block_select.cuh", {"needed <= above + own": "needed < above + own"}, "select_rows"
     ),
     "keys beyond the last one are found": PlantedBug(
-        "search.cu", {"key < p.keys.rows ? ordered[q][lane] : 0": "ordered[q][lane]"}, "search_any_k"
+        "search.cu",
+        {"key < p.keys.rows && is_allowed(p.filter, key)": "is_allowed(p.filter, key)"},
+        "search_any_k",
+    ),
+    "keys that are not allowed are found": PlantedBug(
+        "search.cu", {" && is_allowed(p.filter, key)": ""}, "search_allowed"
+    ),
+    "every chunk asks for the first one's keys": PlantedBug(
+        "key_filter.cuh", {"part.allowed += first_key": "part.allowed += 0 * first_key"}, "search_allowed"
+    ),
+    "excluded keys are found": PlantedBug("search.cu", {"p.filter.num_excluded > 0": "false"}, "search_excluded"),
+    "excluded ids count from the chunk's first key": PlantedBug(
+        "search.cu", {"p.first_id + first_key": "first_key"}, "search_excluded"
+    ),
+    "every pass excludes the first queries' ids": PlantedBug(
+        "key_filter.cuh", {"first_query * part.num_excluded": "0 * first_query"}, "search_excluded"
+    ),
+    "only the first 32 ids are excluded": PlantedBug(
+        "key_filter.cuh", {"i < filter.num_excluded": "i < filter.num_excluded && i < 32"}, "search_excluded"
+    ),
+    "excluded ids are compared in 32 bits": PlantedBug(
+        "key_filter.cuh", {"uint64_t(excluded[i])": "uint32_t(excluded[i])"}, "search_excluded"
     ),
     "a tile is overwritten while it is read": PlantedBug(
         "score_tile.cuh", {"kStageDims) {\n    __syncthreads();": "kStageDims) {"}, "pairs"

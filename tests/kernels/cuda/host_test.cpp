@@ -3,169 +3,19 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <limits>
-#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "kernels/canonical.h"
+#include "expectations.h"
 #include "kernels/cuda/kernels.h"
-#include "kernels/half.h"
+#include "matrices.h"
+#include "search_cases.h"
 #include "simt.h"
 
 using namespace fastret;
 
 namespace {
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-int failures = 0;
-
-void expect(bool ok, const std::string& what) {
-  if (ok || ++failures > 20) return;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
-
-// Vectors as float32 and as they are stored: `padding` more elements between rows, and a guarded end.
-struct Matrix {
-  int64_t rows, dim, stride;
-  DType dtype;
-  std::vector<float> values;       // [rows, dim], exactly what is stored
-  std::vector<unsigned char> raw;  // [rows, stride] of dtype; no byte beyond the last row's last element
-
-  Matrix(int64_t rows, int64_t dim, DType dtype, int64_t padding = 0)
-      : rows(rows), dim(dim), stride(dim + padding), dtype(dtype), values(size_t(rows * dim)) {}
-
-  int64_t element_bytes() const { return dtype == DType::f32 ? 4 : 2; }
-
-  void store() {
-    raw.assign(size_t(rows ? ((rows - 1) * stride + dim) * element_bytes() : 0),
-               0xff);  // 0xff..: NaN between rows
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t d = 0; d < dim; ++d) {
-        float& value = values[size_t(r * dim + d)];
-        unsigned char* target = raw.data() + (r * stride + d) * element_bytes();
-        if (dtype == DType::f32) {
-          std::memcpy(target, &value, 4);
-        } else {
-          const uint16_t bits = dtype == DType::bf16 ? round_to_bf16(value) : round_to_f16(value);
-          std::memcpy(target, &bits, 2);
-          value = dtype == DType::bf16 ? widen_bf16(bits) : widen_f16(bits);
-        }
-      }
-  }
-
-  Rows view() const { return {raw.data(), rows, dim, stride, dtype}; }
-  const float* row(int64_t r) const { return values.data() + r * dim; }
-};
-
-using Fill = void (*)(Matrix&, std::mt19937&);
-
-void gaussian(Matrix& m, std::mt19937& random) {
-  std::normal_distribution<float> normal;
-  for (float& v : m.values) v = normal(random);
-}
-
-void few_integers(Matrix& m, std::mt19937& random) {
-  for (float& v : m.values) v = float(int(random() % 3) - 1);
-}
-
-void all_equal(Matrix& m, std::mt19937&) {
-  std::fill(m.values.begin(), m.values.end(), 0.5f);
-}
-
-// Every key beats those before it for a query of positive values: each chunk's keys all become candidates.
-void rising(Matrix& m, std::mt19937&) {
-  for (int64_t r = 0; r < m.rows; ++r)
-    for (int64_t d = 0; d < m.dim; ++d) m.values[size_t(r * m.dim + d)] = float(r + 1);
-}
-
-void falling(Matrix& m, std::mt19937&) {
-  for (int64_t r = 0; r < m.rows; ++r)
-    for (int64_t d = 0; d < m.dim; ++d) m.values[size_t(r * m.dim + d)] = float(m.rows - r);
-}
-
-void wild(Matrix& m, std::mt19937& random) {
-  const float specials[] = {0.0f, -0.0f, kInf, -kInf, kNan, 3e38f, -3e38f, 1e-45f, 1.0f, -1.0f};
-  for (float& v : m.values) v = random() % 4 ? float(int(random() % 5) - 2) : specials[random() % 10];
-}
-
-void mostly_nan(Matrix& m, std::mt19937& random) {
-  for (float& v : m.values) v = random() % 8 ? kNan : float(random() % 4);
-}
-
-void signed_zeros(Matrix& m, std::mt19937& random) {
-  for (float& v : m.values) v = random() % 2 ? 0.0f : -0.0f;
-}
-
-double canonical_sum(Metric metric, const float* query, const float* key, int64_t dim) {
-  double lanes[16] = {};
-  for (int64_t d = 0; d < dim; ++d) {
-    const double q = query[d], x = key[d];
-    lanes[d % 16] += metric == Metric::l2 ? (q - x) * (q - x) : q * x;
-  }
-  return fold_lanes(lanes);
-}
-
-float score_of(Metric metric, const float* query, const float* key, int64_t dim) {
-  return canonical_score(metric, canonical_sum(metric, query, key, dim),
-                         canonical_sum(Metric::inner_product, query, query, dim),
-                         canonical_sum(Metric::inner_product, key, key, dim));
-}
-
-bool same_bits(float a, float b) {
-  return bits_of_float(a) == bits_of_float(b) || (a != a && b != b);
-}
-
-struct Search {
-  int64_t queries, keys, dim, k;
-  Fill fill;
-  Metric metric = Metric::inner_product;
-  DType dtype = DType::f32;
-  int64_t padding = 0;
-  cuda::SearchTuning tuning = {4096, 64, 128, 1 << 20};
-};
-
-void check_search(const char* name, const Search& s) {
-  std::mt19937 random(7);
-  Matrix queries(s.queries, s.dim, s.dtype, s.padding), keys(s.keys, s.dim, s.dtype, s.padding);
-  s.fill(queries, random);
-  s.fill(keys, random);
-  if (s.fill == rising || s.fill == falling) std::fill(queries.values.begin(), queries.values.end(), 1.0f);
-  queries.store();
-  keys.store();
-  std::vector<float> scores(size_t(s.queries * s.k), kNan);
-  std::vector<int64_t> ids(scores.size(), -7);
-  const SearchParams params = {queries.view(), keys.view(), s.metric, s.k, scores.data(), ids.data()};
-  std::vector<uint64_t> workspace(size_t(cuda::search_workspace_bytes(params, s.tuning) / 8),
-                                  0xabababababababab);
-  expect(cuda::search(params, workspace.data(), nullptr, s.tuning) == cudaSuccess,
-         std::string(name) + ": launches");
-
-  for (int64_t q = 0; q < s.queries; ++q) {
-    std::vector<float> ranks(size_t(s.keys));
-    std::vector<int64_t> order;
-    for (int64_t n = 0; n < s.keys; ++n) {
-      ranks[size_t(n)] = rank_value(s.metric, score_of(s.metric, queries.row(q), keys.row(n), s.dim));
-      if (ranks[size_t(n)] == ranks[size_t(n)]) order.push_back(n);
-    }
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int64_t a, int64_t b) { return ranks[size_t(a)] > ranks[size_t(b)]; });
-    for (int64_t j = 0; j < s.k; ++j) {
-      const bool found = j < int64_t(order.size());
-      const int64_t id = found ? order[size_t(j)] : -1;
-      const float score = found ? score_of(s.metric, queries.row(q), keys.row(id), s.dim)
-                                : (s.metric == Metric::l2 ? kInf : -kInf);
-      const size_t place = size_t(q * s.k + j);
-      expect(ids[place] == id && same_bits(scores[place], score),
-             std::string(name) + ": query " + std::to_string(q) + " place " + std::to_string(j) + ": id " +
-                 std::to_string(ids[place]) + " score " + std::to_string(scores[place]) + ", expected " +
-                 std::to_string(id) + " " + std::to_string(score));
-    }
-  }
-}
 
 struct Select {
   int64_t rows, columns, k;
@@ -256,61 +106,6 @@ void check_pairs(const char* name, Metric metric, DType dtype, DType out, int64_
   }
 }
 
-void search_off_tile() {
-  for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    check_search("off tile", {17, 161, 37, 7, gaussian, metric, DType::f32, 5});
-    check_search("one pair", {1, 1, 1, 1, gaussian, metric});
-  }
-  check_search("bfloat16", {5, 97, 70, 9, gaussian, Metric::cosine, DType::bf16, 1});
-  check_search("float16", {5, 97, 70, 9, gaussian, Metric::l2, DType::f16});
-}
-
-void search_ties() {
-  for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    check_search("few integers", {5, 200, 3, 40, few_integers, metric});
-    check_search("all equal", {3, 300, 5, 70, all_equal, metric});
-  }
-}
-
-void search_sorted_keys() {
-  check_search("rising", {3, 400, 2, 10, rising});
-  check_search("rising, nearer", {3, 400, 2, 10, falling, Metric::l2});
-  check_search("falling", {3, 400, 2, 10, falling});
-}
-
-void search_any_k() {
-  check_search("k = N", {3, 150, 4, 150, gaussian});
-  check_search("k > N", {3, 150, 4, 190, few_integers, Metric::l2});
-  check_search("k = 0", {3, 150, 4, 0, gaussian});
-  check_search("k beyond one block's sort", {2, 2400, 2, 2300, few_integers});
-  check_search(
-      "k and N beyond one block's sort, in chunks",
-      {1, 5200, 1, 2100, few_integers, Metric::inner_product, DType::f32, 0, {16, 2100, 2200, 1 << 20}});
-}
-
-void search_empty() {
-  check_search("no keys", {3, 0, 4, 5, gaussian});
-  check_search("no keys, l2", {3, 0, 4, 5, gaussian, Metric::l2});
-  check_search("no queries", {0, 10, 4, 5, gaussian});
-  check_search("no dimensions", {2, 40, 0, 5, gaussian, Metric::cosine});
-}
-
-void search_values() {
-  for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    check_search("wild", {9, 200, 2, 30, wild, metric});
-    check_search("mostly NaN", {3, 200, 1, 60, mostly_nan, metric});
-  }
-}
-
-void search_plan() {
-  // Three passes over the queries; chunks that outgrow the sort of one block.
-  check_search("passes", {7, 150, 3, 5, few_integers, Metric::l2, DType::f32, 0, {3, 32, 64, 1 << 20}});
-  check_search("radix merge",
-               {2, 2600, 2, 20, few_integers, Metric::l2, DType::f32, 0, {16, 2500, 4096, 1 << 20}});
-  check_search("little memory",
-               {5, 150, 3, 5, gaussian, Metric::cosine, DType::f32, 0, {4096, 32, 4096, 1024}});
-}
-
 void select_rows() {
   for (bool largest : {true, false}) {
     check_select("off block", {3, 777, 33, gaussian, largest, DType::f32, 5});
@@ -373,6 +168,9 @@ const struct {
     {"search_empty", search_empty},
     {"search_values", search_values},
     {"search_plan", search_plan},
+    {"search_allowed", search_allowed},
+    {"search_excluded", search_excluded},
+    {"search_allowed_and_excluded", search_allowed_and_excluded},
     {"select_rows", select_rows},
     {"select_any_k", select_any_k},
     {"pairs", pairs},

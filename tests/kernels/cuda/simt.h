@@ -194,6 +194,10 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
   for (unsigned lane = 0; lane < 32; ++lane) ballot |= unsigned(published[warp + lane]) << lane;
   return ballot;
 }
+inline unsigned __reduce_or_sync(unsigned mask, unsigned value) {
+  for (int distance = 16; distance > 0; distance /= 2) value |= __shfl_xor_sync(mask, value, distance);
+  return value;
+}
 inline int __popc(unsigned bits) {
   return __builtin_popcount(bits);
 }
