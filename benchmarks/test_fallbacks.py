@@ -69,8 +69,6 @@ def _expected_ids(work: FallbackWork) -> Tensor:
 
 
 def works(quick: bool, embeddings: Path | None) -> list[FallbackWork]:
-    if not hasattr(fastret, "pack"):
-        return []
     num_queries, num_keys, dim = (20, 1000, 32) if quick else (500, 30_000, 384)
     many_of, near_all = (500, 490) if quick else (4000, 3990)
     return [
