@@ -99,7 +99,8 @@ struct Primitives {
   float (*largest)(const float* row, int64_t dim);
 
   // target[d] = float32(row[d] * inverse_scale) rounded to the nearest integer, of two to the even one: the
-  // same on every set. As int16, or as a byte after adding `shift`, for a padded row. Below 32768 and 128.
+  // same on every set. Stored as int16 (|n| <= 32767), or plus `shift` as a byte (|n| <= 127), for a padded
+  // row.
   Quantised (*quantise)(FirstPass pass, const float* row, int64_t dim, float inverse_scale, int shift,
                         void* target);
 
