@@ -1,8 +1,8 @@
 """Is every bit of the CUDA ops right? Compares with the float64 definitions and with the CPU ops.
 
-    python -m benchmarks.gpu.correctness --out correctness.json
+    PYTHONPATH=tests/ops python -m benchmarks.gpu.correctness --out correctness.json
 
-Exits with 1 if any check fails. Needs tests/ops on PYTHONPATH for its hard vectors.
+Exits with 1 if any check fails. Its hard vectors are those of tests/ops.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -28,6 +28,8 @@ from .results_file import ResultsFile
 METRICS = ("ip", "cosine", "l2")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 Check = Callable[[], None]
+Filters = Mapping[str, Tensor]  # allowed [N] bool, excluded [Q, E] int64: search's arguments
+NO_FILTERS: Filters = {}
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -39,11 +41,25 @@ def same(got: tuple[Tensor, ...], want: tuple[Tensor, ...], against: str) -> Non
         assert_same_bits(one.cpu(), other.cpu(), f"against {against}, output {number}")
 
 
-def check_search(queries: Tensor, keys: Tensor, k: int, metric: str, device: torch.device) -> None:
-    got = fastret.search(queries.to(device), keys.to(device), k, metric)
-    same(got, fastret.search(queries, keys, k, metric), "the CPU op")
+def filtered_scores(queries: Tensor, keys: Tensor, metric: str, filters: Filters) -> Tensor:
+    """The canonical scores [Q, N], NaN where a filter rejects the key."""
+    scores = reference.cosine_scores(queries, keys, metric)
+    if "allowed" in filters:
+        scores[:, ~filters["allowed"]] = float("nan")
+    for query, excluded in enumerate(filters.get("excluded", ())):
+        scores[query, torch.isin(torch.arange(len(keys)), excluded)] = float("nan")
+    return scores
+
+
+def check_search(
+    queries: Tensor, keys: Tensor, k: int, metric: str, device: torch.device, filters: Filters = NO_FILTERS
+) -> None:
+    there = {name: tensor.to(device) for name, tensor in filters.items()}
+    got = fastret.search(queries.to(device), keys.to(device), k, metric, **there)
+    same(got, fastret.search(queries, keys, k, metric, **filters), "the CPU op")
     if queries.shape[0] * keys.shape[0] * keys.shape[1] <= 1 << 22:
-        same(got, reference.search(queries, keys, k, metric), "the definition")
+        scores = filtered_scores(queries, keys, metric, filters)
+        same(got, reference.select_k(scores, k, largest=metric != "l2"), "the definition")
 
 
 def check_select(values: Tensor, k: int, largest: bool, device: torch.device) -> None:
@@ -56,6 +72,43 @@ def check_scores(queries: Tensor, keys: Tensor, metric: str, out: torch.dtype, d
     got = fastret.cosine_scores(queries.to(device), keys.to(device), metric, out_dtype=out)
     same((got,), (fastret.cosine_scores(queries, keys, metric, out_dtype=out),), "the CPU op")
     same((got,), (reference.cosine_scores(queries, keys, metric).to(out),), "the definition")
+
+
+def filters_of(num_queries: int, num_keys: int) -> dict[str, Filters]:
+    """Filters by what they leave of the keys."""
+    g = generator(8)
+    allowed = torch.rand(num_keys, generator=g) < 0.3
+    few = torch.zeros(num_keys, dtype=torch.bool)
+    few[num_keys // 2 :: max(1, num_keys // 6)] = True
+    every_id = torch.arange(num_keys)
+    # Repeated, among padding and ids of no key.
+    excluded = torch.randint(-3, num_keys + 40, (num_queries, num_keys), generator=g)
+    excluded[:, ::7] = torch.tensor([-1, 1 << 32, (1 << 63) - 1, -(1 << 63)]).repeat(num_keys)[: len(every_id[::7])]
+    return {
+        "some allowed": {"allowed": allowed},
+        "the first allowed": {"allowed": every_id < num_keys // 3},
+        "few allowed": {"allowed": few},
+        "none allowed": {"allowed": torch.zeros(num_keys, dtype=torch.bool)},
+        "one excluded per query": {"excluded": every_id[-num_queries:, None].contiguous()},
+        "no place for exclusions": {"excluded": torch.empty(num_queries, 0, dtype=torch.int64)},
+        "many excluded": {"excluded": excluded},
+        "all excluded": {"excluded": every_id.flip(0).expand(num_queries, -1).contiguous()},
+        "some allowed, many excluded": {"allowed": allowed, "excluded": excluded},
+    }
+
+
+def filter_checks(device: torch.device) -> Iterator[tuple[str, Check]]:
+    families = (hard_vectors.normal, hard_vectors.few_distinct_scores, hard_vectors.better_and_better)
+    for family, metric in product(families, METRICS):
+        queries, keys = family(19, 301, 37, generator(9))
+        for left, filters in filters_of(19, 301).items():
+            check = partial(check_search, queries, keys, 25, metric, device, filters)
+            yield f"search, {family.__name__}, {left}, {metric}", check
+    queries, keys = hard_vectors.some_zero_rows(5, 130, 9, generator(10))
+    keys[::4] = float("nan")
+    for left, filters in filters_of(5, 130).items():
+        check = partial(check_search, queries.half(), keys.bfloat16(), 130, "cosine", device, filters)
+        yield f"search, NaN among the keys, k = N, {left}", check
 
 
 def small_checks(device: torch.device) -> Iterator[tuple[str, Check]]:
@@ -106,6 +159,9 @@ def large_checks(device: torch.device) -> Iterator[tuple[str, Check]]:
     for family in (hard_vectors.better_and_better, hard_vectors.worse_and_worse, hard_vectors.few_distinct_scores):
         pair = family(8, 100_000, 16, generator(5))
         yield f"search, N=100k, {family.__name__}", partial(check_search, *pair, 100, "ip", device)
+        for left, filters in filters_of(8, 100_000).items():
+            check = partial(check_search, *pair, 100, "ip", device, filters)
+            yield f"search, N=100k, {family.__name__}, {left}", check
     for rows, columns, k in ((1, 2_000_000, 100), (3, 500_000, 5000), (2000, 300, 20), (1, 1_000_000, 1_000_000)):
         values = torch.randint(-(1 << 20), 1 << 20, (rows, columns), generator=generator(6)).float()
         yield f"select_k, {rows} x {columns}, k={k}", partial(check_select, values, k, True, device)
@@ -115,16 +171,20 @@ def device_checks(device: torch.device) -> Iterator[tuple[str, Check]]:
     """What only a GPU can show."""
     queries, keys = (part.to(device) for part in hard_vectors.normal(64, 60_000, 96, generator(7)))
     want = fastret.search(queries, keys, 20)
+    half = {"allowed": torch.arange(60_000, device=device) % 2 == 0, "excluded": want[1][:, :3].contiguous()}
+    want_of_half = fastret.search(queries, keys, 20, **half)
 
     def in_a_graph() -> None:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             got = fastret.search(queries, keys, 20)
+            got_of_half = fastret.search(queries, keys, 20, **half)
             values = fastret.select_k(got[0], 5)
         for _ in range(2):
             graph.replay()
         torch.cuda.synchronize()
         same(got, want, "the eager call")
+        same(got_of_half, want_of_half, "the eager call, filtered")
         same(values, fastret.select_k(want[0], 5), "the eager call")
 
     def on_another_stream() -> None:
@@ -139,12 +199,14 @@ def device_checks(device: torch.device) -> Iterator[tuple[str, Check]]:
         torch.cuda.set_sync_debug_mode("error")
         try:
             fastret.search(queries, keys, 20)
+            fastret.search(queries, keys, 20, **half)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
     def again_and_again() -> None:
         for _ in range(5):
             same(fastret.search(queries, keys, 20), want, "the first run")
+            same(fastret.search(queries, keys, 20, **half), want_of_half, "the first run, filtered")
 
     def batch_by_batch() -> None:
         parts = [fastret.search(queries[i : i + 7], keys, 20) for i in range(0, 64, 7)]
@@ -172,9 +234,28 @@ def device_checks(device: torch.device) -> Iterator[tuple[str, Check]]:
         _, columns = fastret.select_k(far.view(1, -1), 5)
         assert columns[0].tolist() == (planted[[1, 3, 4, 2, 0]] * dim + dim - 1).tolist(), columns
 
+    def ids_beyond_2_to_32() -> None:
+        far = 1 << 32
+        keys = torch.empty(far + 100, 0, device=device)  # no elements: every score is 0
+        allowed = torch.zeros(far + 100, dtype=torch.bool, device=device)
+        allowed[[far + 5, far + 70, far + 99]] = True
+        excluded = torch.tensor([[far + 5, -1], [5, 70]], device=device)
+        scores, ids = fastret.search(torch.empty(2, 0, device=device), keys, 2, allowed=allowed, excluded=excluded)
+        assert ids.tolist() == [[far + 70, far + 99], [far + 5, far + 70]], ids
+        assert not scores.any(), scores
+
+    def filters_elsewhere_are_refused() -> None:
+        for name, tensor in half.items():
+            try:
+                torch.ops.fastret.search(queries, keys, 20, 0, **{name: tensor.cpu()})
+            except RuntimeError as error:
+                assert f"search: {name} must be on the device of the queries" in str(error), error
+            else:
+                raise AssertionError(f"{name} on the CPU was taken")
+
     for check in (
         *(in_a_graph, on_another_stream, without_synchronising, again_and_again, batch_by_batch, within_memory),
-        beyond_2_to_31_elements,
+        *(beyond_2_to_31_elements, ids_beyond_2_to_32, filters_elsewhere_are_refused),
     ):
         yield check.__name__.replace("_", " "), check
 
@@ -202,7 +283,7 @@ def main() -> int:
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     results = ResultsFile(arguments.out, device)
-    failed = run_checks(small_checks(device), results)
+    failed = run_checks(small_checks(device), results) + run_checks(filter_checks(device), results)
     if device.type == "cuda":
         failed += run_checks(large_checks(device), results)
         failed += run_checks(device_checks(device), results)

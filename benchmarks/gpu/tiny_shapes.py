@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 import torch
+from torch import Tensor
 
 import fastret
 
@@ -26,7 +27,8 @@ def main() -> None:
     long_queries, long_keys = queries[:2, :1].contiguous(), torch.randint(-9, 9, (8300, 1), generator=g).float()
 
     def both(op, *tensors, **arguments):  # type: ignore[no-untyped-def]
-        for got, want in zip(op(*(t.to(device) for t in tensors), **arguments), op(*tensors, **arguments), strict=True):
+        there = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in arguments.items()}
+        for got, want in zip(op(*(t.to(device) for t in tensors), **there), op(*tensors, **arguments), strict=True):
             assert torch.equal(got.cpu(), want)
 
     for metric in METRICS:
@@ -34,6 +36,9 @@ def main() -> None:
         both(lambda q, x, metric: (fastret.cosine_scores(q, x, metric),), queries, keys, metric=metric)
     both(fastret.search, long_queries, long_keys, k=3)
     both(fastret.search, long_queries, long_keys, k=2100)
+    allowed, excluded = torch.rand(100, generator=g) < 0.5, torch.randint(-1, 100, (18, 40), generator=g)
+    both(fastret.search, queries, keys, k=9, allowed=allowed, excluded=excluded)
+    both(fastret.search, queries, keys, k=9, metric="l2", allowed=torch.zeros_like(allowed))
     both(fastret.select_k, values, k=40)
     both(fastret.select_k, values, k=2500)
 

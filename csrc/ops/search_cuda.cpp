@@ -8,11 +8,19 @@
 
 namespace fastret::ops {
 
+// The kernels follow its pointer on the device of the queries.
+void check_beside(const Tensor& queries, const char* name, const std::optional<Tensor>& filter) {
+  STD_TORCH_CHECK(!filter || filter->device() == queries.device(), "search: ", name,
+                  " must be on the device of the queries");
+}
+
 std::tuple<Tensor, Tensor> search_cuda(const Tensor& queries, const Tensor& keys, int64_t k, int64_t metric,
                                        const std::optional<Tensor>& allowed,
                                        const std::optional<Tensor>& excluded) {
   check_pair("search", queries, keys, 2);
   check_k("search", k);
+  check_beside(queries, "allowed", allowed);
+  check_beside(queries, "excluded", excluded);
   const torch::stable::accelerator::DeviceGuard guard(queries.get_device_index());
   const Tensor q = with_contiguous_rows(queries), x = with_contiguous_rows(keys);
   Tensor scores = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Float);

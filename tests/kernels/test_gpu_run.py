@@ -63,13 +63,23 @@ def test_a_failed_stage_is_recorded_and_the_next_ones_run(tmp_path: Path) -> Non
     assert "| speed | ran out of time |" in (tmp_path / "out" / "table.md").read_text()
 
 
-@pytest.mark.parametrize("arguments", [("tiny_shapes",), ("speed", "--shrink", "1000", "--out", "speed.json")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tiny_shapes",),
+        ("correctness", "--out", "correctness.json"),
+        ("speed", "--shrink", "1000", "--out", "speed.json"),
+    ],
+)
 def test_scripts_can_be_rehearsed_on_the_cpu(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     script, *rest = arguments
     command = [sys.executable, "-m", f"benchmarks.gpu.{script}", "--device", "cpu", *rest]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'ops'}"}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
+    if script == "correctness":
+        rows = json.loads((tmp_path / "correctness.json").read_text())["rows"]
+        assert any("excluded" in row["check"] for row in rows) and all(row["ok"] for row in rows)
     if script == "speed":
         rows = json.loads((tmp_path / "speed.json").read_text())["rows"]
         assert {row["op"] for row in rows if row.get("contestant") == "fastret"} == {
