@@ -1,10 +1,10 @@
 // How far a score of the first pass may be from the truth: the proof that certified search rests on, with
-// every rounding step. docs/certified-search.md tells the same with less algebra.
+// every rounding step. docs/certified-search.md tells the same with its reasons.
 //
 // What is scored. Keys are centred at a vector c and, for cosine, scaled to unit norm first: y = x - c, or
-// x/|x| - c. Queries are z = q, for l2 z = q - c, and in an integer pass projected along a vector d of norm
-// <= 1.01: p = z - a d with a float32 a near z.d. As p.y + a d.y = z.y for any c, d and a, none of them need
-// be exact:
+// x/|x| - c with the norm that the canonical score divides by. Queries are z = q, for l2 z = q - c, and in an
+// integer pass projected along a vector d of norm <= 1.01: p = z - a d with a float32 a near z.d. As
+// p.y + a d.y = z.y for any c, d and a, none of them need be exact:
 //   inner product  t = z.y = q.x - q.c
 //   cosine         t = z.y = |q| cos - q.c              (grows with the score)
 //   l2             t = z.y - |y|^2/2, 2t = |z|^2 - distance
@@ -12,40 +12,40 @@
 // y (rotation.h; float32 pass: p and y themselves, s = 1, a = 0), m = float32(d.y') and bias = -|y'|^2/2 for
 // l2.
 //
-// Let u = 2^-24, v = 2^-53, g = (D+2)u / (1 - (D+2)u), primes for computed vectors, and
-//   reach_y = |y'| + 2^-29 (|x| + |c|),  reach_p = |p'| + 2^-28 (|q| + |c|).
-//   1. Centring rounds to float32, by u|y'|, after float64 arithmetic that errs by 4v(|x| + |c|):
-//      |y' - y| <= 4u reach_y, and likewise |p' - p| <= 4u reach_p.
-//   2. float32 pass: the dot product errs by g |z'||y'|; with item 1 for both sides, by (g + 8u) |z| reach_y.
-//   3. Integer pass: the rotation R is orthogonal and its computed result errs by 17u of the norm. r_y >=
-//   |Ry' - s_y n_y|
-//      and r_q are measured (item 7), so that |Ry - s_y n_y| <= e_y = r_y + 21.1u reach_y, likewise e_q, and
-//        |p.y - (n_q.n_y) s_q s_y| = |Rp.Ry - s_q n_q . s_y n_y| <= |p| e_y + e_q |s_y n_y|.
+// Let u = 2^-24, v = 2^-53, g = D u / (1 - D u), primes for computed vectors, and
+//   reach_y = (1 + 2^-20)|y'| (cosine: + 2^-28 (1 + |c|)),  reach_p = (1 + 2^-20)|p'| + 2^-28 |z'|.
+//   1. Centring rounds each element to float32, by u|y'|, after float64 arithmetic that errs by 2v for
+//      cosine, by v|z| for p, else by less than the rounding: |y' - y| <= 1.1u reach_y, |p' - p| <=
+//      1.1u reach_p, and so |y| <= reach_y and |p| <= reach_p.
+//   2. float32 pass: the dot product errs by g |z'||y'|; with item 1 for both sides and the last addition
+//      of item 5, by (g + 4u) reach_p reach_y.
+//   3. Integer pass: R is orthogonal, and the computed rotation errs by 16.01u of the norm. r_y, which is
+//      |Ry' - s_y n_y| as measured, is too small by at most 2.01u|y'| (item 7). So |Ry - s_y n_y| <= e_y =
+//      r_y + 19.2u reach_y, likewise e_q, and
+//        |p.y - (n_q.n_y) s_q s_y| = |Rp.(Ry - s_y n_y) + (Rp - s_q n_q).s_y n_y| <= |p| e_y + e_q |s_y n_y|.
 //      Integer sums are exact: int8 sums stay below 2^31 up to D = 65536, and int16 scales keep every norm
 //      below 46340.
-//   4. m errs by 4u reach_y of item 1, D v and its rounding: a m by 8u |a| reach_y.
-//   5. The float32 evaluation of the upper end rounds each of its parts at most 10 times: 10u of |p| h_y +
-//   e_q h_y +
-//      |a| reach_y + |p| e_y, and of |bias| 5 times in 6u reach_y^2 together with items 1 and 5 for l2's
-//      bias. h_y = max(|s_y n_y|, reach_y).
-//   6. The canonical score rounds twice, in float64 by at most (2D+8)v and to float32 by u: w = u + (2D+8)2v
-//   of
-//      |q||x| <= |q|(|c| + reach_y) (cosine: |x| = 1; l2: of |q-x|^2/2 <= |z|^2 + |y|^2). Keys closer than
+//   4. m errs by 1.2u reach_y of item 1, by D v, and by 1.1u in its rounding: a m by 2.3u |a| reach_y.
+//   5. The float32 evaluation of the upper end rounds the dot product 4 times, in 4.1u (|p| + e_q) h_y,
+//      a m 3 times, in 3.2u |a| reach_y, and bias 5 times, storing it included; with item 1 for bias that is
+//      below 4u reach_y^2. h_y = max(|s_y n_y|, reach_y). What the bound adds is rounded 5 times: 2^-20 in
+//      each factor outweighs that, and e_q's share of the dot product.
+//   6. The canonical score rounds in float64, by less than (4D+16)v, and to float32, by u (cosine, which is
+//      at most 1: u/2): w = u + (4D+16)v of |z|(|c| + |y|), for l2 of (|z| + |y|)^2 / 2. Keys closer than
 //      that could tie or change places.
-//   7. The residual of scaled = row * inverse_scale is exact per element (both are multiples of an ulp of
-//   scaled) up
-//      to the two roundings of scaled, 2.1u |row|; its sum of squares and that of n have 16 lanes of (D/16 +
-//      16)u.
+//   7. In scaled = row * inverse_scale the factor and the product round, by 2.01u|row|; scaled - n is exact
+//      (a multiple of an ulp of scaled); its sum of squares and that of n have 16 lanes of (D/16 + 16)u.
 // So with
-//   norm_q = reach_p (1 + 8u)                 residual_y = e_y + 12u h_y
-//   residual_q = e_q + 32u|a| + w|q|          norm_y = h_y
-//   extra_q = w |q||c| (l2: 1.1w|z|^2)        extra_y = 0 (l2: (6u + 1.1w) h_y^2)
+//   norm_q = reach_p              residual_y = r_y + 25u h_y (float32: (g + 4u) reach_y)
+//   residual_q = r_q + 20u reach_p + 6u|a| + w|z| (float32: w|z|)   norm_y = h_y
+//   extra_q = w |z||c| (l2: w|z|^2/2)         extra_y = 0 (l2: (4u + w/2) h_y^2)
 // each rounded up by more than float32 and float64 can err, the rank value lies within s' +- (norm_q
 // residual_y + residual_q norm_y + extra_y + extra_q) of t's scale, and a key whose upper end is below the
-// k-th largest lower end has a canonical score strictly below k others. Underflow: every product that is too
-// small for float32 adds at most 2^-126; `kTiny` beside each factor and `underflow_` beside the sum are more
-// than that. Norms above kNormLimit, where float32 could overflow, and non-finite rows never enter the pass:
-// their keys are always scored canonically.
+// k-th largest lower end has a canonical score strictly below k others. Underflow: a product, a score or a
+// bias that is too small for float32 errs by at most 2^-150, fewer than D + 16 times: `underflow_` is twice
+// that. What underflows before it is multiplied is far below `kTiny` in the other factor. Norms above
+// kNormLimit, where float32 could overflow, and non-finite rows never enter the pass: their keys are always
+// scored canonically.
 #pragma once
 #include <vector>
 
@@ -67,8 +67,8 @@ inline bool fits_first_pass(double square) {
   return square <= kNormLimit * kNormLimit;
 }
 
-// A row as integers: |scale * n| and the distance of scale * n from the row that was rotated, both rounded
-// up.
+// A row as integers: |scale * n|, rounded up, and r: the distance of scale * n from the row that was rotated,
+// as measured.
 struct Integers {
   double scale = 1, norm = 0, residual = 0;
 };
@@ -86,13 +86,12 @@ class ErrorBound {
  public:
   ErrorBound(Metric metric, FirstPass pass, int64_t dim, double centre_norm);
 
-  // A key of norm |x| (1 for cosine), and its centred row.
-  KeyBounds key(double norm, const Centred& centred, const Integers& integers) const;
-  // A query of norm |q|, |z|, the projected row's norm |p'|, and a.
-  QueryBounds query(double norm, double centred_norm, double projected_norm, float component,
+  KeyBounds key(const Centred& centred, const Integers& integers) const;
+  // A query of these |z| and |p'|, and a.
+  QueryBounds query(double centred_norm, double projected_norm, float component,
                     const Integers& integers) const;
   // extra_q alone.
-  double query_extra(double norm, double centred_norm) const;
+  double query_extra(double centred_norm) const;
   // Half the width of the interval of a key with these facts.
   double half_width(const QueryBounds& query, float residual, float norm) const {
     return double(query.facts.norm) * residual +

@@ -57,6 +57,31 @@ Frame sample_frame(const Rows& keys, Metric metric) {
   return frame;
 }
 
+namespace {
+
+void write_facts(const KeyBounds& bounds, int i, float* facts) {
+  facts[i] = bounds.scale;
+  facts[kPanelKeys + i] = bounds.residual;
+  facts[2 * kPanelKeys + i] = bounds.norm;
+  facts[3 * kPanelKeys + i] = bounds.component;
+  facts[4 * kPanelKeys + i] = bounds.offset;
+}
+
+}  // namespace
+
+int in_place_facts(const ErrorBound& bound, const float* squares, int size, float* facts) {
+  int unbounded = 0;
+  for (int i = 0; i < kPanelKeys; ++i) {
+    KeyBounds bounds{kNoKey, 0, 0, 0, kNever};
+    if (i < size && !bound.key_in_place(squares[i], bounds)) {
+      bounds = {kUnbounded, 0, 0, 0, kNever};
+      ++unbounded;
+    }
+    write_facts(bounds, i, facts);
+  }
+  return unbounded;
+}
+
 KeyPacker::KeyPacker(const Primitives& isa, const Rows& keys, Metric metric, FirstPass pass,
                      const float* centre, const float* direction)
     : isa_(isa),
@@ -113,24 +138,17 @@ void KeyPacker::pack_key(const float* row, double square, int i, float* facts, i
         quantise_row(isa_, pass_, target, dim_, kKeyLevels[int(pass_)],
                      pass_ == FirstPass::int8 ? kInt8Shift : 0, quantised_.data() + i * quantised_row_);
   }
-  const double norm = metric_ == Metric::cosine ? 1.0 : std::sqrt(square);
-  const KeyBounds bounds = bound_.key(norm, centred, integers);
-  facts[i] = bounds.scale;
-  facts[kPanelKeys + i] = bounds.residual;
-  facts[2 * kPanelKeys + i] = bounds.norm;
-  facts[3 * kPanelKeys + i] = bounds.component;
-  facts[4 * kPanelKeys + i] = bounds.offset;
+  const KeyBounds bounds = bound_.key(centred, integers);
+  write_facts(bounds, i, facts);
 }
 
-void KeyPacker::leave_out(float scale, int i, float* facts) {
+void KeyPacker::leave_out(float reason, int i, float* facts) {
   std::fill_n(centred_.data() + i * padded_dim(dim_), padded_dim(dim_), 0.0f);
   if (pass_ != FirstPass::float32) {
     const int byte = pass_ == FirstPass::int8 ? kInt8Shift : 0;
     std::memset(quantised_.data() + i * quantised_row_, byte, size_t(quantised_row_) * 4);
   }
-  for (int fact = 0; fact < kKeyFacts; ++fact) facts[fact * kPanelKeys + i] = 0;
-  facts[i] = scale;
-  facts[4 * kPanelKeys + i] = kNever;
+  write_facts({reason, 0, 0, 0, kNever}, i, facts);
 }
 
 void key_frame(const Rows& keys, Metric metric, float* centre, float* direction) {

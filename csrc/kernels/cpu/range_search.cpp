@@ -67,8 +67,7 @@ class BlockRangeSearch {
     const ErrorBound bound(p_.metric, pass, p_.keys.dim, keys_.centre_norm);
     for (int64_t q : queries) {
       const ValueScale scale(keys_, block_.row(q), block_.square(q));
-      const double t =
-          scale.t_below(threshold_) - bound.query_extra(std::sqrt(block_.square(q)), scale.centred_norm());
+      const double t = scale.t_below(threshold_) - bound.query_extra(scale.centred_norm());
       thresholds[size_t(q)] = std::max(-std::numeric_limits<float>::max(),
                                        std::nextafterf(float(t), -std::numeric_limits<float>::infinity()));
     }

@@ -32,21 +32,27 @@ size_t candidate_limit(FirstPass pass, int64_t k, int64_t keys) {
 
 }  // namespace
 
-Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> queries, FirstPass pass,
-           Goal goal, const Parallel& parallel)
+Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> queries, PassChoice choice, Goal goal,
+           const Parallel& parallel)
     : keys_(keys),
       block_(block),
       queries_(std::move(queries)),
-      pass_(pass),
+      pass_(choice.pass),
+      in_place_(choice.in_place),
       goal_(goal),
       parallel_(parallel),
       isa_(primitives()),
-      steps_(panel_steps(pass, keys.rows.dim)),
-      panel_bytes_(panel_bytes(pass, keys.rows.dim)),
+      steps_(panel_steps(pass_, keys.rows.dim)),
+      panel_bytes_(panel_bytes(pass_, keys.rows.dim)),
       num_panels_(num_panels(keys.rows.rows)),
       limit_(goal.thresholds ? std::numeric_limits<size_t>::max()
-                             : candidate_limit(pass, goal.k, keys.rows.rows)),
-      bound_(keys.metric, pass, keys.rows.dim, keys.centre_norm),
+                             : candidate_limit(pass_, goal.k, keys.rows.rows)),
+      frame_(in_place_ ? Frame{std::vector<float>(size_t(keys.rows.dim), 0.0f),
+                               std::vector<float>(size_t(keys.rows.dim), 0.0f)}
+                       : keys.frame()),
+      bound_(in_place_ ? ErrorBound::in_place(keys.metric, keys.rows.dim)
+                       : ErrorBound(keys.metric, pass_, keys.rows.dim,
+                                    std::sqrt(canonical_square(frame_.centre.data(), keys.rows.dim)))),
       bounds_(queries_.size()),
       facts_(queries_.size()),
       starts_(queries_.size()) {}
@@ -57,7 +63,7 @@ void Scan::run() {
     panels_ = static_cast<const char*>(keys_.packed->panels);
     panel_facts_ = keys_.packed->facts;
     if (keys_.packed->has_unbounded) list_all_unbounded();
-  } else if (num_panels_ * panel_bytes_ <= kPackedOnceBytes) {
+  } else if (!in_place_ && num_panels_ * panel_bytes_ <= kPackedOnceBytes) {
     pack_keys_once();
   }
   // Packed keys are as cheap for every thread: share the queries out where there are enough. Else each thread
@@ -95,11 +101,12 @@ void Scan::run() {
 
 // Queries in groups of a tile, [steps, group] of 4 bytes each.
 void Scan::pack_queries() {
-  const int64_t count = int64_t(queries_.size()), tile = isa_.tile_queries[int(pass_)];
+  const int64_t count = int64_t(queries_.size());
+  const int64_t tile = in_place_ ? kRowTileQueries : isa_.tile_queries[int(pass_)];
   const int64_t tiles = (count + tile - 1) / tile, threads = parallel_.num_threads;
   const int64_t groups = std::min(count, (tiles + threads - 1) / threads * threads);
   for (int64_t g = 0; g <= groups; ++g) group_starts_.push_back(part(count, g, groups).begin);
-  packed_queries_.resize(size_t(count * steps_));
+  if (!in_place_) packed_queries_.resize(size_t(count * steps_));
   parallel_(groups, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
     const int64_t padded = padded_dim(keys_.rows.dim);
@@ -110,6 +117,7 @@ void Scan::pack_queries() {
       int32_t* packed = packed_queries_.data() + first * steps_;
       for (int64_t r = 0; r < size; ++r) {
         pack_query(first + r, row.data(), packed_row.data());
+        if (in_place_) continue;
         for (int64_t s = 0; s < steps_; ++s) packed[s * size + r] = packed_row[size_t(s)];
       }
     }
@@ -119,12 +127,10 @@ void Scan::pack_queries() {
 void Scan::pack_query(int64_t i, float* row, void* packed_row) {
   const int64_t dim = keys_.rows.dim, q = queries_[size_t(i)];
   const float* query = block_.row(q);
-  const Frame& frame = keys_.frame;
-  const double norm = std::sqrt(block_.square(q));
   const bool centred = keys_.metric == Metric::l2;
   const std::vector<float> origin(centred ? 0 : size_t(dim), 0.0f);
-  const Centred whole = isa_.centre_row(query, 1.0, centred ? frame.centre.data() : origin.data(),
-                                        frame.direction.data(), dim, row);
+  const Centred whole = isa_.centre_row(query, 1.0, centred ? frame_.centre.data() : origin.data(),
+                                        frame_.direction.data(), dim, row);
   const double whole_norm = std::sqrt(whole.square);
   double projected_norm = whole_norm;
   float component = 0;
@@ -135,8 +141,8 @@ void Scan::pack_query(int64_t i, float* row, void* packed_row) {
     component = float(whole.component);
     double square = 0;
     for (int64_t d = 0; d < dim; ++d) {
-      const double shift = centred ? frame.centre[size_t(d)] : 0.0;
-      row[d] = float(query[d] - shift - double(component) * frame.direction[size_t(d)]);
+      const double shift = centred ? frame_.centre[size_t(d)] : 0.0;
+      row[d] = float(query[d] - shift - double(component) * frame_.direction[size_t(d)]);
       square += double(row[d]) * row[d];
     }
     projected_norm = std::sqrt(square);
@@ -149,7 +155,7 @@ void Scan::pack_query(int64_t i, float* row, void* packed_row) {
       starts_[size_t(i)] = -128 * sum;
     }
   }
-  bounds_[size_t(i)] = bound_.query(norm, whole_norm, projected_norm, component, integers);
+  bounds_[size_t(i)] = bound_.query(whole_norm, projected_norm, component, integers);
   facts_[size_t(i)] = bounds_[size_t(i)].facts;
 }
 
@@ -160,8 +166,8 @@ void Scan::pack_keys_once() {
   std::atomic<int64_t> unbounded{0};
   parallel_(num_panels_, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
-    KeyPacker packer(isa_, keys_.rows, keys_.metric, pass_, keys_.frame.centre.data(),
-                     keys_.frame.direction.data());
+    KeyPacker packer(isa_, keys_.rows, keys_.metric, pass_, frame_.centre.data(),
+                     frame_.direction.data());
     for (int64_t p = begin; p < end; ++p)
       unbounded +=
           packer.pack(p, own_panels_.get() + p * panel_bytes_, own_facts_.get() + p * kFactsPerPanel);
@@ -179,11 +185,12 @@ void Scan::list_all_unbounded() {
 // Groups of queries against one part of the keys: first a sample from all over it, so that thresholds start
 // high and a hopeless pass ends early, then the rest.
 void Scan::scan_part(int64_t key_part, Range groups) {
+  if (in_place_) return scan_part_in_place(key_part, groups);
   const Range all = part(num_panels_, key_part, key_parts_);
   const int64_t count = all.end - all.begin;
   const int64_t block = std::clamp<int64_t>(kBlockBytes / std::max<int64_t>(1, panel_bytes_), 1, 1024);
   PanelReader reader = panels_ ? PanelReader(panels_, panel_facts_, num_panels_, panel_bytes_)
-                               : PanelReader(isa_, keys_, pass_, block);
+                               : PanelReader(isa_, keys_, frame_, pass_, block);
 
   const int64_t wanted = std::max<int64_t>(kSampledKeys, 8 * goal_.k) / kPanelKeys;
   const int64_t stride = goal_.thresholds || count < 4 * wanted ? 0 : count / wanted;
@@ -202,10 +209,52 @@ void Scan::scan_part(int64_t key_part, Range groups) {
   if (panels_) tighten_all(reader.all(), goal_.k, limit_, groups, key_part);
 
   // Every group of a part meets the same unbounded keys: the first one reports them.
-  if (groups.begin == 0 && !reader.unbounded().empty()) {
-    const std::lock_guard<std::mutex> lock(unbounded_mutex_);
-    unbounded_keys_.insert(unbounded_keys_.end(), reader.unbounded().begin(), reader.unbounded().end());
+  if (groups.begin == 0) report_unbounded(reader.unbounded());
+}
+
+// Groups of queries against the rows of one part of the keys. Each row is read once, and its facts are at hand only
+// then.
+void Scan::scan_part_in_place(int64_t key_part, Range groups) {
+  alignas(64) float dots[kRowTileQueries * kPanelKeys], squares[kPanelKeys], facts[kFactsPerPanel];
+  RowReader reader(keys_.rows, kPanelKeys);
+  const Range panels = part(num_panels_, key_part, key_parts_);
+  const int64_t part_start = key_part * int64_t(queries_.size());
+  std::vector<int64_t> unbounded;
+  for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+    const uint32_t allowed = keys_.allowed_in(panel);
+    if (!allowed) continue;
+    const int64_t first_key = panel * kPanelKeys;
+    const int size = int(std::min<int64_t>(kPanelKeys, keys_.rows.rows - first_key));
+    const float* rows[kPanelKeys];
+    for (int i = 0; i < kPanelKeys; ++i)  // past the end the last key stands in
+      rows[i] = i < size ? reader.read(first_key + i, i) : rows[size - 1];
+    const PanelView view{{panel, 1, 1}, nullptr, facts, 0, 0};
+    for (int64_t g = groups.begin; g < groups.end; ++g) {
+      const int64_t first = group_starts_[size_t(g)];
+      const int count = int(group_starts_[size_t(g) + 1] - first);
+      const float* queries[kRowTileQueries];
+      for (int r = 0; r < count; ++r) queries[r] = block_.row(queries_[size_t(first + r)]);
+      isa_.row_tile(queries, count, rows, keys_.rows.dim, dots, squares);
+      if (g == groups.begin && in_place_facts(bound_, squares, size, facts))
+        list_unbounded(facts, first_key, unbounded);
+      Sink* sinks = sinks_.data() + part_start + first;
+      isa_.filter_tile(false, dots, count, facts_.data() + first, KeyFacts(facts), allowed, uint32_t(first_key),
+                       sinks);
+      for (int r = 0; r < count; ++r) {
+        if (candidates_[size_t(part_start + first + r)].full(sinks[r]))
+          make_room(view, first + r, key_part, goal_.k);
+        else
+          settle(view, first + r, key_part);
+      }
+    }
   }
+  if (groups.begin == 0) report_unbounded(unbounded);
+}
+
+void Scan::report_unbounded(const std::vector<int64_t>& keys) {
+  if (keys.empty()) return;
+  const std::lock_guard<std::mutex> lock(unbounded_mutex_);
+  unbounded_keys_.insert(unbounded_keys_.end(), keys.begin(), keys.end());
 }
 
 // Groups of queries against some panels.
