@@ -1,4 +1,4 @@
-"""range_search: FAISS's convention, strict, in the order of ids, in bounded memory."""
+"""range_search: FAISS's convention, strict, in the order of ids."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ import torch
 
 import fastret
 from fastret import FlatIndex
-from fastret.index import flat
 
 
 def vectors(n: int, dim: int = 6, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture(params=[(64, 65536), (3, 7)], ids=["one block", "many blocks"])
-def block_sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flat, "_QUERIES_PER_BLOCK", request.param[0])
-    monkeypatch.setattr(flat, "_KEYS_PER_BLOCK", request.param[1])
-
-
-@pytest.mark.usefixtures("block_sizes")
 @pytest.mark.parametrize(("metric", "threshold"), [("ip", 0.5), ("cosine", 0.2), ("l2", 9.0)])
 def test_finds_exactly_the_scores_beyond_the_threshold(metric: str, threshold: float) -> None:
     keys, queries = vectors(50), vectors(10, seed=1)

@@ -75,11 +75,10 @@ def explain_search(
     queries         1000, answered by int8 1000; fallbacks: 0
     rescored keys   min 11, median 24, max 63 per query, of 100000
     """
-    arguments = search_arguments("explain_search", queries, keys, metric, first_pass, allowed, excluded)
-    q, x, number, *_, mask, forbidden = arguments
-    k = check_k("explain_search", k)
+    a = search_arguments("explain_search", queries, keys, metric, first_pass, allowed, excluded)
+    q, x, k = a.queries, a.keys, check_k("explain_search", k)
     if q.is_cuda:
-        scores, ids = torch.ops.fastret.search(q, x, k, number, mask, forbidden)
+        scores, ids = torch.ops.fastret.search(q, x, k, a.metric, a.allowed, a.excluded)
         return SearchExplanation(
             DEVICE,
             "a CUDA device has kernels of its own",
@@ -92,8 +91,8 @@ def explain_search(
             scores,
             ids,
         )
-    scores, ids, rescored, passes = torch.ops.fastret.explained_search(q, x, k, *arguments[2:])
-    chosen, why = _choice(arguments, keys, first_pass)
+    scores, ids, rescored, passes = torch.ops.fastret.explained_search(q, x, k, *a.options)
+    chosen, why = _choice(a, keys, first_pass)
     # A query without neighbours needs no pass at all: it counts as answered by the chosen one.
     passes = torch.where(rescored == 0, -2, passes)
     counts: dict[str, int] = {name: int((passes == number).sum()) for number, name in enumerate(FIRST_PASSES)}
@@ -103,7 +102,7 @@ def explain_search(
     return SearchExplanation(
         chosen,
         why,
-        arguments.panels is not None,
+        a.packing is not None,
         _C.get_isa(),
         torch.get_num_threads(),
         len(x),
@@ -116,7 +115,7 @@ def explain_search(
 
 def _choice(arguments: SearchArguments, keys: Array | PackedKeys, first_pass: FirstPass) -> tuple[str, str]:
     """The first pass of a search on the CPU, and the reason."""
-    if arguments.panels is not None:
+    if arguments.packing is not None:
         return FIRST_PASSES[arguments.first_pass], "the keys are packed for it"
     if first_pass != "auto":
         return first_pass, "the caller asked for it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,9 +11,28 @@ from torch import Tensor
 from .arrays import Array, Metric, metric_index, to_tensor
 from .first_pass import FIRST_PASSES, FirstPass, first_pass_number
 
+LAYOUT = "1"  # raised whenever panels, facts or frame change their meaning: stored ones are then packed anew
 PANEL_KEYS = 32  # keys side by side in a panel
 KEY_FACTS = 5  # float32 per key beside its panel
 _DIMS_PER_STEP = {"float32": 1, "int16": 2, "int8": 4}  # in the 4 bytes of a step
+
+
+class Packing(NamedTuple):
+    """What `pack` stores beside the keys: P = ceil(N / 32) panels of 32 keys, the same for every instruction set.
+
+    In the order in which the native ops take them.
+    """
+
+    panels: Tensor  # [>= P, steps, 32] int32: the 4 (int8) or 2 (int16) dimensions of a step, of each key
+    facts: Tensor  # [>= P, 5, 32] float32: scale, residual norm, norm and two offsets of each key, for the error bound
+    frame: Tensor  # [2, D] float32: the centre that was subtracted, and the direction that was projected out
+    # Whether some keys never enter the pass: infinite ones and those of norms that float32 arithmetic cannot hold.
+    has_unbounded: bool
+
+    def rows(self, first: int, last: int) -> Packing:
+        """That of keys first ... last - 1 alone, in the same memory."""
+        panels = slice(first // PANEL_KEYS, _num_panels(last))
+        return self._replace(panels=self.panels[panels], facts=self.facts[panels])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -21,24 +40,14 @@ class PackedKeys:
     """Keys and what `pack` made of them. `search`, `range_search` and `explain_search` take it for `keys`.
 
     The keys stay as they are, in their own memory, and must not change: survivors are scored from them. Beside
-    them lie, for P = ceil(N / 32) panels of 32 keys, so that all instruction sets read the same:
-
-        panels  [>= P, steps, 32] int32   4 dimensions (int8) or 2 (int16) of a key per element; steps: of all D
-        facts   [>= P, 5, 32] float32     scale, residual norm, norm and two offsets of each key: the error bound
-        frame   [2, D] float32            the centre that was subtracted and the direction that was projected out
-
-    Beside float32 keys an int8 pass takes 25 % more memory and an int16 pass 50 %, beside 16-bit keys twice that, and
-    both 20 bytes per key. A float32 pass reads the keys themselves: nothing is stored, and nothing added.
+    float32 keys an int8 pass takes 25 % more memory and an int16 pass 50 %, beside 16-bit keys twice that, and both
+    20 bytes per key. A float32 pass reads the keys themselves: nothing is stored, and nothing added.
     """
 
     keys: Tensor  # [N, D] float32, bfloat16 or float16
     metric: Metric
     first_pass: FirstPass  # "float32", "int16" or "int8"
-    panels: Tensor | None = None
-    facts: Tensor | None = None
-    frame: Tensor | None = None
-    # Whether some keys never enter the pass: infinite ones and those of norms that float32 arithmetic cannot hold.
-    has_unbounded: bool = True
+    packing: Packing | None = None
 
     @property
     def ntotal(self) -> int:
@@ -53,12 +62,16 @@ class PackedKeys:
     @property
     def overhead_bytes(self) -> int:
         """What packing added to the memory of the keys, room for more keys included."""
-        return sum(part.nbytes for part in (self.panels, self.facts, self.frame) if part is not None)
+        return sum(part.nbytes for part in self.packing or () if isinstance(part, Tensor))
 
     @property
     def nbytes(self) -> int:
         """The memory of the keys and of what packing added."""
         return self.keys.nbytes + self.overhead_bytes
+
+    def rows(self, first: int, last: int) -> PackedKeys:
+        """Keys first ... last - 1 alone, which then count from 0, in the same memory; `first` begins a panel."""
+        return replace(self, keys=self.keys[first:last], packing=self.packing and self.packing.rows(first, last))
 
     def __repr__(self) -> str:
         return (
@@ -94,20 +107,14 @@ def pack(keys: Array, first_pass: FirstPass = "auto", metric: Metric = "ip") -> 
     name = packed_first_pass(x.shape[1]) if first_pass == "auto" else first_pass
     if x.device.type != "cpu" or name == "float32":
         return PackedKeys(x, metric, "float32")
-    frame = torch.ops.fastret.key_frame(x, metric_number)
     steps = -(-x.shape[1] // _DIMS_PER_STEP[name])
-    return _packed_from(
-        0,
-        PackedKeys(
-            x,
-            metric,
-            name,
-            torch.empty((_num_panels(x), steps, PANEL_KEYS), dtype=torch.int32),
-            torch.empty((_num_panels(x), KEY_FACTS, PANEL_KEYS)),
-            frame,
-            has_unbounded=False,
-        ),
+    packing = Packing(
+        torch.empty((_num_panels(len(x)), steps, PANEL_KEYS), dtype=torch.int32),
+        torch.empty((_num_panels(len(x)), KEY_FACTS, PANEL_KEYS)),
+        torch.ops.fastret.key_frame(x, metric_number),
+        has_unbounded=False,
     )
+    return _fill(PackedKeys(x, metric, name, packing), packing, 0)
 
 
 def extend(packed: PackedKeys, keys: Tensor) -> PackedKeys:
@@ -116,11 +123,11 @@ def extend(packed: PackedKeys, keys: Tensor) -> PackedKeys:
     It takes over the memory of `packed`, which must not be searched any more, and leaves room in it, so that many
     small extensions move the panels only a few times. The frame stays that of the first keys.
     """
-    if packed.panels is None or packed.facts is None:
+    if packed.packing is None:
         return replace(packed, keys=keys)
     first = packed.ntotal // PANEL_KEYS  # its panel may be partly filled
-    panels, facts = (_with_room(part, first, _num_panels(keys)) for part in (packed.panels, packed.facts))
-    return _packed_from(first, replace(packed, keys=keys, panels=panels, facts=facts))
+    panels, facts = (_with_room(part, first, _num_panels(len(keys))) for part in packed.packing[:2])
+    return _fill(replace(packed, keys=keys), packed.packing._replace(panels=panels, facts=facts), first)
 
 
 def packed_first_pass(dim: int) -> FirstPass:
@@ -128,17 +135,17 @@ def packed_first_pass(dim: int) -> FirstPass:
     return "int8" if 32 <= dim <= 1 << 16 else "float32"
 
 
-def _packed_from(first: int, packed: PackedKeys) -> PackedKeys:
-    """Fills the panels from number `first` on."""
+def _fill(packed: PackedKeys, packing: Packing, first: int) -> PackedKeys:
+    """`packed` with its keys from panel `first` on written into `packing`."""
     number, metric = FIRST_PASSES.index(packed.first_pass), metric_index("pack", packed.metric)
-    facts = cast(Tensor, packed.facts)
-    torch.ops.fastret.pack_keys_(packed.keys, metric, number, packed.frame, first, packed.panels, facts)
-    scales = facts[first : _num_panels(packed.keys), 0]  # negative: scored canonically by every search
-    return replace(packed, has_unbounded=packed.has_unbounded or bool((scales < 0).any()))
+    torch.ops.fastret.pack_keys_(packed.keys, metric, number, packing.frame, first, packing.panels, packing.facts)
+    scales = packing.facts[first : _num_panels(packed.ntotal), 0]  # negative: scored canonically by every search
+    has_unbounded = packing.has_unbounded or bool((scales < 0).any())
+    return replace(packed, packing=packing._replace(has_unbounded=has_unbounded))
 
 
-def _num_panels(keys: Tensor) -> int:
-    return -(-keys.shape[0] // PANEL_KEYS)
+def _num_panels(num_keys: int) -> int:
+    return -(-num_keys // PANEL_KEYS)
 
 
 def _with_room(part: Tensor, filled: int, wanted: int) -> Tensor:

@@ -42,34 +42,34 @@ def range_search(
         TypeError: not a dense array of the right elements, a threshold that is no number.
         ValueError: as of `search`.
     """
-    arguments = search_arguments("range_search", queries, keys, metric, first_pass, allowed, excluded)
+    a = search_arguments("range_search", queries, keys, metric, first_pass, allowed, excluded)
     if not isinstance(threshold, float):
         if not hasattr(threshold, "__float__"):
             raise TypeError(f"range_search: threshold must be a number, got {type(threshold).__name__}")
         threshold = float(threshold)
-    if arguments.queries.is_cuda:
-        found = _by_blocks(arguments, threshold)
+    if a.queries.is_cuda:
+        found = _by_blocks(a, threshold)
     else:
-        found = torch.ops.fastret.range_search(*arguments[:2], threshold, *arguments[2:])
+        found = torch.ops.fastret.range_search(a.queries, a.keys, threshold, *a.options)
     lims, scores, ids = (like(part, queries) for part in found)
     return lims, scores, ids
 
 
-def _by_blocks(arguments: SearchArguments, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+def _by_blocks(a: SearchArguments, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
     """For devices without a kernel of its own: every pair is scored, a block at a time."""
-    queries, keys = arguments.queries, arguments.keys
+    queries, keys = a.queries, a.keys
     query_numbers, scores, ids = [], [queries.new_empty(0, dtype=torch.float32)], []
     for first_query in range(0, len(queries), _QUERIES_PER_BLOCK):
         block = slice(first_query, first_query + _QUERIES_PER_BLOCK)
         block_queries, block_scores, block_ids = [], [], []
         for first_key in range(0, len(keys), _KEYS_PER_BLOCK):
             part = slice(first_key, first_key + _KEYS_PER_BLOCK)
-            pairs = torch.ops.fastret.cosine_scores(queries[None, block], keys[None, part], arguments.metric)[0]
-            within = pairs < threshold if arguments.metric == _L2 else pairs > threshold
-            if arguments.allowed is not None:
-                within &= arguments.allowed[part]
-            if arguments.excluded is not None:
-                _forbid(within, arguments.excluded[block] - first_key)
+            pairs = torch.ops.fastret.cosine_scores(queries[None, block], keys[None, part], a.metric)[0]
+            within = pairs < threshold if a.metric == _L2 else pairs > threshold
+            if a.allowed is not None:
+                within &= a.allowed[part]
+            if a.excluded is not None:
+                _forbid(within, a.excluded[block] - first_key)
             query, key = within.nonzero(as_tuple=True)
             block_queries.append(query)
             block_scores.append(pairs[within])

@@ -49,13 +49,12 @@ def search(
         ValueError: unequal D or devices, wrong shapes, negative k, unknown metric or first pass, keys that were
             packed for another metric.
     """
-    arguments = search_arguments("search", queries, keys, metric, first_pass, allowed, excluded)
+    a = search_arguments("search", queries, keys, metric, first_pass, allowed, excluded)
     k = check_k("search", k)
-    if arguments.queries.is_cuda:
-        q, x, number, *_, mask, ids_out = arguments
-        scores, ids = torch.ops.fastret.search(q, x, k, number, mask, ids_out)
+    if a.queries.is_cuda:
+        scores, ids = torch.ops.fastret.search(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
     else:
-        scores, ids, _, _ = torch.ops.fastret.explained_search(*arguments[:2], k, *arguments[2:])
+        scores, ids, _, _ = torch.ops.fastret.explained_search(a.queries, a.keys, k, *a.options)
     return like(scores, queries), like(ids, queries)
 
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from .arrays import Array, Metric, check_pair, metric_index, to_tensor
 from .filters import allowed_mask, excluded_ids
 from .first_pass import FIRST_PASSES, FirstPass, first_pass_number
-from .packing import PackedKeys
+from .packing import PackedKeys, Packing
+
+_UNPACKED = (None, None, None, True)  # in place of a Packing
 
 
 class SearchArguments(NamedTuple):
-    """In the order of the native ops' schemas."""
-
     queries: Tensor  # [Q, D]
     keys: Tensor  # [N, D]
     metric: int
     first_pass: int
-    panels: Tensor | None
-    facts: Tensor | None
-    frame: Tensor | None
-    has_unbounded: bool
+    packing: Packing | None
     allowed: Tensor | None  # [N] bool
     excluded: Tensor | None  # [Q, E] int64
+
+    @property
+    def options(self) -> tuple[Any, ...]:
+        """What follows k or the threshold in the native ops' schemas."""
+        return (self.metric, self.first_pass, *(self.packing or _UNPACKED), self.allowed, self.excluded)
 
 
 def search_arguments(
@@ -51,7 +53,5 @@ def search_arguments(
     filters = allowed_mask(op, allowed, x), excluded_ids(op, excluded, q)
     if packed and first_pass in ("auto", packed.first_pass):
         number = FIRST_PASSES.index(packed.first_pass)
-        if packed.panels is not None:
-            stored = packed.panels, packed.facts, packed.frame, packed.has_unbounded
-            return SearchArguments(q, x, metric_number, number, *stored, *filters)
-    return SearchArguments(q, x, metric_number, number, None, None, None, True, *filters)
+        return SearchArguments(q, x, metric_number, number, packed.packing, *filters)
+    return SearchArguments(q, x, metric_number, number, None, *filters)
