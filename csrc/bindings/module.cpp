@@ -44,11 +44,8 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
       "cheapest_first_pass",
       [](int64_t num_queries, int64_t dim) {
         constexpr const char* kNames[] = {"float32", "int16", "int8"};
-        return num_queries <= fastret::cpu::kFewQueries
-                   ? "exact"
-                   : kNames[int(fastret::cpu::cheapest_first_pass(num_queries, dim))];
+        return kNames[int(fastret::cpu::choose_pass(num_queries, dim).pass)];
       },
       py::arg("num_queries"), py::arg("dim"),
-      "What a search of keys that are not packed begins with: int8, int16, float32, or exact for no first "
-      "pass.");
+      "What a search of keys that are not packed begins with: int8, int16 or float32.");
 }

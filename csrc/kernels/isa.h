@@ -13,6 +13,7 @@ constexpr int kCanonicalLanes = 16;
 // Rows that one call of canonical_rows or canonical_squares takes, so that several sums are in flight.
 constexpr int kRowsPerCall = 4;
 constexpr int kMaxTileQueries = 14;
+constexpr int kRowTileQueries = 8;
 
 // What a canonical sum adds up over the dimensions.
 enum class Term : int { product, squared_difference };
@@ -113,6 +114,12 @@ struct Primitives {
   // num_queries <= tile_queries.
   void (*dot_tile)(FirstPass pass, const void* queries, int num_queries, const int32_t* start,
                    const void* panel, int64_t steps, void* dots);
+
+  // First pass over rows as they lie in memory, for works too small to pack keys for: dots[r * kPanelKeys +
+  // i] as of dot_tile in float32, and squares[i] = the product sum of key i with itself, each within a
+  // relative (dim / 4 + 16) 2^-24. There are kPanelKeys keys and 1 <= num_queries <= kRowTileQueries.
+  void (*row_tile)(const float* const* queries, int num_queries, const float* const* keys, int64_t dim,
+                   float* dots, float* squares);
 
   // For each query r and key i of a tile: upper = (dot * scale_i) * scale_r + (component_r component_i +
   // (norm_r residual_i + (residual_r norm_i + offset_i))); where it reaches the threshold and bit i of

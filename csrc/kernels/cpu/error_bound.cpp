@@ -11,10 +11,15 @@ constexpr double kU = 0x1p-24, kV = 0x1p-53;
 // Bounds are computed in float64 and stored in float32: rounded up by more than both can err.
 constexpr double kRoundUp = 1 + 0x1p-20;
 constexpr double kTiny = 0x1p-120;
-constexpr double kReach = 0x1p-28;
+constexpr double kLeastSquare = 1e-24;  // in place: what underflowed in a square weighs nothing beside this
 
 float up(double value) {
   return float(value * kRoundUp + kTiny);
+}
+
+// Of a float32 dot product whose every term goes through so many roundings.
+double dot_error(double roundings) {
+  return roundings * kU / (1 - roundings * kU) + 4 * kU;
 }
 
 }  // namespace
@@ -22,15 +27,38 @@ float up(double value) {
 ErrorBound::ErrorBound(Metric metric, FirstPass pass, int64_t dim, double centre_norm)
     : metric_(metric), pass_(pass), centre_norm_(centre_norm) {
   const double to_float32 = metric == Metric::cosine ? kU / 2 : kU;
-  dot_ = double(dim) * kU / (1 - double(dim) * kU) + 4 * kU;
+  dot_ = dot_error(double(dim));
   canonical_ = (1 + 0x1p-10) * (to_float32 + (4 * double(dim) + 16) * kV);
-  underflow_ = (double(dim) + 16) * 0x1p-149;
+  underflow_ = (double(dim) + 16) * 0x1p-150;
   squared_extra_ = metric == Metric::l2 ? (4 * kU + canonical_ / 2) * kRoundUp : 0.0;
 }
 
+ErrorBound ErrorBound::in_place(Metric metric, int64_t dim) {
+  ErrorBound bound(metric, FirstPass::float32, dim, 0.0);
+  const double roundings = double(dim) / 4 + 16;
+  bound.dot_ = dot_error(std::min(roundings, double(dim)));
+  bound.square_slack_ = roundings * kU;
+  if (metric == Metric::l2) bound.squared_extra_ += 0.75 * bound.square_slack_ * kRoundUp;
+  // A product that underflowed is multiplied by the scale of its key.
+  if (metric == Metric::cosine) bound.underflow_ /= std::sqrt(kLeastSquare);
+  return bound;
+}
+
+bool ErrorBound::key_in_place(float square, KeyBounds& bounds) const {
+  if (!fits_first_pass(square) || (metric_ == Metric::cosine && square < kLeastSquare)) return false;
+  if (metric_ == Metric::cosine) {
+    bounds = {float(1 / std::sqrt(double(square))), up(dot_ + 0.75 * square_slack_), up(1), 0,
+              float(underflow_)};
+    return true;
+  }
+  const double norm = std::sqrt(std::max(double(square), kLeastSquare) * (1 + 2 * square_slack_)) * kRoundUp;
+  const double bias = metric_ == Metric::l2 ? -double(square) / 2 : 0.0;
+  bounds = {1, up(dot_ * norm), up(norm), 0, float(bias + squared_extra_ * norm * norm + underflow_)};
+  return true;
+}
+
 KeyBounds ErrorBound::key(const Centred& centred, const Integers& integers) const {
-  const double unit_rounding = metric_ == Metric::cosine ? kReach * (1 + centre_norm_) : 0.0;
-  const double reach = std::sqrt(centred.square) * kRoundUp + unit_rounding;
+  const double reach = std::sqrt(centred.square) * kRoundUp;
   const double reached = std::max(reach, integers.norm);
   KeyBounds bounds;
   bounds.scale = float(integers.scale);
@@ -44,7 +72,7 @@ KeyBounds ErrorBound::key(const Centred& centred, const Integers& integers) cons
 
 QueryBounds ErrorBound::query(double centred_norm, double projected_norm, float component,
                               const Integers& integers) const {
-  const double reach = projected_norm * kRoundUp + kReach * centred_norm;
+  const double reach = projected_norm * kRoundUp;
   const double rounding = pass_ == FirstPass::float32 ? 0.0 : integers.residual + 20 * kU * reach;
   QueryBounds bounds;
   bounds.facts.scale = float(integers.scale);

@@ -13,10 +13,10 @@
 // l2.
 //
 // Let u = 2^-24, v = 2^-53, g = D u / (1 - D u), primes for computed vectors, and
-//   reach_y = (1 + 2^-20)|y'| (cosine: + 2^-28 (1 + |c|)),  reach_p = (1 + 2^-20)|p'| + 2^-28 |z'|.
-//   1. Centring rounds each element to float32, by u|y'|, after float64 arithmetic that errs by 2v for
-//      cosine, by v|z| for p, else by less than the rounding: |y' - y| <= 1.1u reach_y, |p' - p| <=
-//      1.1u reach_p, and so |y| <= reach_y and |p| <= reach_p.
+//   reach_y = (1 + 2^-20)|y'|, reach_p = (1 + 2^-20)|p'|, h_y = max(|s_y n_y|, reach_y).
+//   1. Centring rounds each element to float32, by u|y'|, after float64 arithmetic that errs by less than the
+//      rounding but for 2.1v|x/|x|| of cosine and v|z| of p. Both leave room in w of item 6, so that below
+//      |y' - y| <= 1.1u reach_y, |p' - p| <= 1.1u reach_p, |y| <= reach_y and |p| <= reach_p.
 //   2. float32 pass: the dot product errs by g |z'||y'|; with item 1 for both sides and the last addition
 //      of item 5, by (g + 4u) reach_p reach_y.
 //   3. Integer pass: R is orthogonal, and the computed rotation errs by 16.01u of the norm. r_y, which is
@@ -25,14 +25,14 @@
 //        |p.y - (n_q.n_y) s_q s_y| = |Rp.(Ry - s_y n_y) + (Rp - s_q n_q).s_y n_y| <= |p| e_y + e_q |s_y n_y|.
 //      Integer sums are exact: int8 sums stay below 2^31 up to D = 65536, and int16 scales keep every norm
 //      below 46340.
-//   4. m errs by 1.2u reach_y of item 1, by D v, and by 1.1u in its rounding: a m by 2.3u |a| reach_y.
+//   4. m errs by 1.2u reach_y of item 1, by D v, and by 1.1u in its rounding: a m by 2.4u |a| reach_y.
 //   5. The float32 evaluation of the upper end rounds the dot product 4 times, in 4.1u (|p| + e_q) h_y,
 //      a m 3 times, in 3.2u |a| reach_y, and bias 5 times, storing it included; with item 1 for bias that is
-//      below 4u reach_y^2. h_y = max(|s_y n_y|, reach_y). What the bound adds is rounded 5 times: 2^-20 in
-//      each factor outweighs that, and e_q's share of the dot product.
-//   6. The canonical score rounds in float64, by less than (4D+16)v, and to float32, by u (cosine, which is
-//      at most 1: u/2): w = u + (4D+16)v of |z|(|c| + |y|), for l2 of (|z| + |y|)^2 / 2. Keys closer than
-//      that could tie or change places.
+//      below 4u reach_y^2. What the bound adds is rounded 5 times: 2^-20 in each factor outweighs that, and
+//      e_q's share of the dot product.
+//   6. The canonical score rounds in float64, by less than (D/16 + 8)v, and to float32, by u (cosine, which
+//      is at most 1: u/2), of |z|(|c| + |y|), for l2 of (|z| + |y|)^2 / 2. Keys closer than that could tie
+//      or change places. w = u + (4D + 16)v.
 //   7. In scaled = row * inverse_scale the factor and the product round, by 2.01u|row|; scaled - n is exact
 //      (a multiple of an ulp of scaled); its sum of squares and that of n have 16 lanes of (D/16 + 16)u.
 // So with
@@ -41,11 +41,17 @@
 //   extra_q = w |z||c| (l2: w|z|^2/2)         extra_y = 0 (l2: (4u + w/2) h_y^2)
 // each rounded up by more than float32 and float64 can err, the rank value lies within s' +- (norm_q
 // residual_y + residual_q norm_y + extra_y + extra_q) of t's scale, and a key whose upper end is below the
-// k-th largest lower end has a canonical score strictly below k others. Underflow: a product, a score or a
-// bias that is too small for float32 errs by at most 2^-150, fewer than D + 16 times: `underflow_` is twice
-// that. What underflows before it is multiplied is far below `kTiny` in the other factor. Norms above
-// kNormLimit, where float32 could overflow, and non-finite rows never enter the pass: their keys are always
-// scored canonically.
+// k-th largest lower end has a canonical score strictly below k others.
+//
+// In place (c = 0, y' = x) products are summed in 4 lanes or more: D/4 + 16 instead of D in g. The pass
+// itself sums up |x|^2, which errs by s = (D/4 + 16)u: h_y = |x| is rounded up by s, and bias errs by
+// 0.75s |x|^2 more, in extra_y. For cosine the scale is 1/|x|, so that h_y = 1 and residual_y = g + 4u +
+// 0.75s.
+//
+// Underflow: a product, a score or a bias that is too small for float32 errs by at most 2^-150, fewer than
+// D + 16 times: `underflow_`. What underflows before it is multiplied is far below `kTiny`, and both factors
+// are larger than that. Norms above kNormLimit, where float32 could overflow, and non-finite rows never
+// enter the pass: their keys are always scored canonically.
 #pragma once
 #include <vector>
 
@@ -85,8 +91,12 @@ struct QueryBounds {
 class ErrorBound {
  public:
   ErrorBound(Metric metric, FirstPass pass, int64_t dim, double centre_norm);
+  // Of a float32 pass over rows as they are, c = 0, that sums up the squares of the keys itself.
+  static ErrorBound in_place(Metric metric, int64_t dim);
 
   KeyBounds key(const Centred& centred, const Integers& integers) const;
+  // In place: a key of this square. False where float32 cannot tell its norm: the key is unbounded.
+  bool key_in_place(float square, KeyBounds& bounds) const;
   // A query of these |z| and |p'|, and a.
   QueryBounds query(double centred_norm, double projected_norm, float component,
                     const Integers& integers) const;
@@ -102,7 +112,8 @@ class ErrorBound {
   Metric metric_;
   FirstPass pass_;
   double centre_norm_, dot_, canonical_, underflow_;
-  double squared_extra_;  // extra_y / h_y^2
+  double squared_extra_;     // extra_y / h_y^2
+  double square_slack_ = 0;  // in place: the relative error of a square
 };
 
 // The integers of a rotated, padded row as target[d] + shift. `levels` as of Primitives.

@@ -4,10 +4,13 @@
 
 namespace fastret::cpu {
 
-constexpr int64_t kFewQueries = 3;  // so few read each key once: packing would not pay
+struct PassChoice {
+  FirstPass pass;
+  bool in_place = false;  // float32 over the rows as they are, without packing them
+};
 
-// For keys that are packed for this search only.
-FirstPass cheapest_first_pass(int64_t num_queries, int64_t dim);
+// The cheapest for keys that are packed for this search only, of all passes (first_pass -1) or with this one.
+PassChoice choose_pass(int64_t num_queries, int64_t dim, int first_pass = -1);
 
 // Whether the places of candidates, 32 bits, can count so many keys.
 inline bool keys_places_fit(int64_t num_keys) {

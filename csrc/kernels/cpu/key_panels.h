@@ -30,6 +30,10 @@ Frame sample_frame(const Rows& keys, Metric metric);
 // Appends the keys of a panel that are to be scored canonically always; its first key is `first_key`.
 void list_unbounded(const float* facts, int64_t first_key, std::vector<int64_t>& keys);
 
+// The facts of `size` keys whose squares a pass in place has summed up; returns how many of them are
+// unbounded.
+int in_place_facts(const ErrorBound& bound, const float* squares, int size, float* facts);
+
 class KeyPacker {
  public:
   KeyPacker(const Primitives& isa, const Rows& keys, Metric metric, FirstPass pass, const float* centre,
@@ -42,7 +46,7 @@ class KeyPacker {
 
  private:
   void pack_key(const float* row, double square, int i, float* facts, int& unbounded);
-  void leave_out(float scale, int i, float* facts);
+  void leave_out(float reason, int i, float* facts);
 
   const Primitives& isa_;
   RowReader reader_;

@@ -6,8 +6,8 @@
 
 namespace fastret::cpu {
 
-// values[0:n] in any order, none NaN, 1 <= k <= n; `scratch` has room for n. As Floyd and Rivest (1975) do, a sorted
-// sample brackets the answer, so that a full selection is left for few values only.
+// values[0:n] in any order, none NaN, 1 <= k <= n; `scratch` has room for n. As Floyd and Rivest (1975) do, a
+// sorted sample brackets the answer, so that a full selection is left for few values only.
 inline float kth_largest(const float* values, size_t n, size_t k, std::vector<float>& scratch) {
   constexpr size_t kSample = 64, kMargin = 8;
   const std::greater<float> descending;

@@ -320,6 +320,53 @@ void filter_tile(bool integers, const void* dots, int num_queries, const QueryFa
                                                             first_place, sinks);
 }
 
+// Four queries and four keys at a time: 16 sums, 4 squares, 4 keys and a query take 25 of 32 registers.
+constexpr int kRowQueries = 4, kRowKeys = 4;
+
+float sum_of(float32x4_t v) {
+  return vaddvq_f32(v);
+}
+
+template <int num_queries>
+void row_tile_of(const float* const* queries, const float* const* keys, int64_t dim, float* dots,
+                 float* squares) {
+  float32x4_t sums[num_queries][kRowKeys], square_sums[kRowKeys];
+  for (auto& row : sums)
+    for (auto& sum : row) sum = vdupq_n_f32(0);
+  for (auto& sum : square_sums) sum = vdupq_n_f32(0);
+  int64_t d = 0;
+  for (; d + 4 <= dim; d += 4) {
+    float32x4_t x[kRowKeys];
+    for (int i = 0; i < kRowKeys; ++i) {
+      x[i] = vld1q_f32(keys[i] + d);
+      square_sums[i] = vfmaq_f32(square_sums[i], x[i], x[i]);
+    }
+    for (int r = 0; r < num_queries; ++r) {
+      const float32x4_t q = vld1q_f32(queries[r] + d);
+      for (int i = 0; i < kRowKeys; ++i) sums[r][i] = vfmaq_f32(sums[r][i], x[i], q);
+    }
+  }
+  for (int i = 0; i < kRowKeys; ++i) {
+    squares[i] = sum_of(square_sums[i]);
+    for (int r = 0; r < num_queries; ++r) dots[r * kPanelKeys + i] = sum_of(sums[r][i]);
+    for (int64_t e = d; e < dim; ++e) {
+      squares[i] += keys[i][e] * keys[i][e];
+      for (int r = 0; r < num_queries; ++r) dots[r * kPanelKeys + i] += queries[r][e] * keys[i][e];
+    }
+  }
+}
+
+void row_tile(const float* const* queries, int num_queries, const float* const* keys, int64_t dim,
+              float* dots, float* squares) {
+  using Tile = void (*)(const float* const*, const float* const*, int64_t, float*, float*);
+  static constexpr Tile tiles[kRowQueries] = {row_tile_of<1>, row_tile_of<2>, row_tile_of<3>, row_tile_of<4>};
+  for (int i = 0; i < kPanelKeys; i += kRowKeys)
+    for (int r = 0; r < num_queries; r += kRowQueries) {
+      const int size = num_queries - r < kRowQueries ? num_queries - r : kRowQueries;
+      tiles[size - 1](queries + r, keys + i, dim, dots + r * kPanelKeys + i, squares + i);
+    }
+}
+
 }  // namespace
 
 extern const Primitives kNeon;
@@ -336,6 +383,7 @@ const Primitives kNeon = {"neon",
                           quantise,
                           pack_panel,
                           dot_tile,
+                          row_tile,
                           filter_tile};
 
 }  // namespace fastret

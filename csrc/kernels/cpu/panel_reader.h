@@ -39,11 +39,11 @@ class PanelReader {
       : all_{{0, num_panels, 1}, panels, facts, bytes, kFactsPerPanel} {}
 
   // Panels packed into memory of the reader's own, at most `block` at a time.
-  PanelReader(const Primitives& isa, const KeySet& keys, FirstPass pass, int64_t block)
+  PanelReader(const Primitives& isa, const KeySet& keys, const Frame& frame, FirstPass pass, int64_t block)
       : own_panels_(new char[size_t(block * panel_bytes(pass, keys.rows.dim))]),
         own_facts_(new float[size_t(block * kFactsPerPanel)]),
-        packer_(std::make_unique<KeyPacker>(isa, keys.rows, keys.metric, pass, keys.frame.centre.data(),
-                                            keys.frame.direction.data())),
+        packer_(std::make_unique<KeyPacker>(isa, keys.rows, keys.metric, pass, frame.centre.data(),
+                                            frame.direction.data())),
         all_{{}, own_panels_.get(), own_facts_.get(), panel_bytes(pass, keys.rows.dim), kFactsPerPanel} {}
 
   // Valid until the next call, for stored panels always.

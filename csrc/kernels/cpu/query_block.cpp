@@ -15,17 +15,19 @@ Rows slice(const Rows& rows, Range range) {
 
 KeySet::KeySet(const Rows& keys, Metric key_metric, const KeyFilter& filter, const PackedKeys* packed_keys)
     : rows(keys), metric(key_metric), packed(packed_keys), allowed(filter.allowed) {
-  if (packed) {
-    frame.centre.assign(packed->centre, packed->centre + keys.dim);
-    frame.direction.assign(packed->direction, packed->direction + keys.dim);
-  } else {
-    frame = sample_frame(keys, metric);
-  }
-  centre_norm = std::sqrt(canonical_square(frame.centre.data(), keys.dim));
   if (!allowed) return;
   allowed_bits.assign(size_t(num_panels(keys.rows)), 0);
   for (int64_t key = 0; key < keys.rows; ++key)
     allowed_bits[size_t(key / kPanelKeys)] |= uint32_t(allowed[key]) << (key % kPanelKeys);
+}
+
+const Frame& KeySet::frame() const {
+  if (!frame_ && packed)
+    frame_ =
+        Frame{{packed->centre, packed->centre + rows.dim}, {packed->direction, packed->direction + rows.dim}};
+  else if (!frame_)
+    frame_ = sample_frame(rows, metric);
+  return *frame_;
 }
 
 QueryBlock::QueryBlock(const Rows& queries, Range block, const KeySet& keys, const KeyFilter& filter,

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "kernels/cpu/key_panels.h"
@@ -20,17 +21,22 @@ inline Range part(int64_t count, int64_t index, int64_t parts) {
 struct KeySet {
   KeySet(const Rows& keys, Metric metric, const KeyFilter& filter, const PackedKeys* packed);
 
+  // Where packed keys are centred; a sample of the keys is read when it is first asked for. Not from several
+  // threads.
+  const Frame& frame() const;
+
   Rows rows;
   Metric metric;
   const PackedKeys* packed;
-  Frame frame;
-  double centre_norm;
   const bool* allowed;
   std::vector<uint32_t> allowed_bits;  // [P] where some keys are not allowed, else empty
 
   uint32_t allowed_in(int64_t panel) const {
     return allowed_bits.empty() ? ~0u : allowed_bits[size_t(panel)];
   }
+
+ private:
+  mutable std::optional<Frame> frame_;
 };
 
 class QueryBlock {

@@ -37,18 +37,16 @@ class BlockRangeSearch {
 
   void run() {
     std::vector<int64_t> bounded, exact;
-    const FirstPass pass = keys_.packed         ? keys_.packed->first_pass
-                           : p_.first_pass >= 0 ? FirstPass(p_.first_pass)
-                                                : cheapest_first_pass(p_.queries.rows, p_.keys.dim);
-    const bool few = !keys_.packed && p_.first_pass < 0 && p_.queries.rows <= kFewQueries;
+    const PassChoice choice = keys_.packed ? PassChoice{keys_.packed->first_pass}
+                                           : choose_pass(block_.size(), p_.keys.dim, p_.first_pass);
     const bool tells = keys_places_fit(keys_.rows.rows) && p_.keys.dim > 0 &&
-                       p_.keys.dim <= dim_limit(pass) && std::isfinite(threshold_);
+                       p_.keys.dim <= dim_limit(choice.pass) && std::isfinite(threshold_);
     for (int64_t q = 0; q < block_.size(); ++q) {
       const double square = block_.square(q);
       if (std::isnan(square)) continue;  // all its scores are NaN
-      (few || !tells || !fits_first_pass(square) ? exact : bounded).push_back(q);
+      (!tells || !fits_first_pass(square) ? exact : bounded).push_back(q);
     }
-    if (!bounded.empty()) answer_with(pass, std::move(bounded));
+    if (!bounded.empty()) answer_with(choice, std::move(bounded));
     if (!exact.empty()) answer_exactly(exact);
     for (int64_t q = 0; q < block_.size(); ++q) {
       auto& mine = found_[size_t(q)];
@@ -62,16 +60,8 @@ class BlockRangeSearch {
   }
 
  private:
-  void answer_with(FirstPass pass, std::vector<int64_t> queries) {
-    std::vector<float> thresholds(size_t(block_.size()), 0.0f);
-    const ErrorBound bound(p_.metric, pass, p_.keys.dim, keys_.centre_norm);
-    for (int64_t q : queries) {
-      const ValueScale scale(keys_, block_.row(q), block_.square(q));
-      const double t = scale.t_below(threshold_) - bound.query_extra(scale.centred_norm());
-      thresholds[size_t(q)] = std::max(-std::numeric_limits<float>::max(),
-                                       std::nextafterf(float(t), -std::numeric_limits<float>::infinity()));
-    }
-    Scan scan(keys_, block_, std::move(queries), pass, {0, thresholds.data()}, parallel_);
+  void answer_with(PassChoice choice, std::vector<int64_t> queries) {
+    Scan scan(keys_, block_, std::move(queries), choice, {0, threshold_}, parallel_);
     scan.run();
     const int64_t count = int64_t(scan.queries().size());
     parallel_(parallel_.num_threads, [&](int64_t begin, int64_t end) {

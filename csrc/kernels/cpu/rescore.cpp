@@ -64,7 +64,7 @@ void score_by_query(const KeySet& keys, const QueryBlock& block, std::vector<Pai
 }
 
 // The pairs from `begin` on that agree in `side`.
-Run next_run(const std::vector<Pair>& pairs, size_t begin, uint32_t Pair::*side) {
+Run next_run(const std::vector<Pair>& pairs, size_t begin, uint32_t Pair::* side) {
   size_t end = begin + 1;
   while (end < pairs.size() && pairs[end].*side == pairs[begin].*side) ++end;
   return {begin, end};

@@ -156,6 +156,26 @@ void dot_tile(FirstPass pass, const void* queries, int num_queries, const int32_
                      static_cast<const int32_t*>(panel), steps, static_cast<int32_t*>(dots));
 }
 
+// A product sum in 16 float32 lanes.
+float lane_dot(const float* a, const float* b, int64_t dim) {
+  float lanes[16] = {};
+  int64_t d = 0;
+  for (; d + 16 <= dim; d += 16)
+    for (int j = 0; j < 16; ++j) lanes[j] += a[d + j] * b[d + j];
+  for (int j = 0; d + j < dim; ++j) lanes[j] += a[d + j] * b[d + j];
+  for (int half = 8; half; half /= 2)
+    for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
+  return lanes[0];
+}
+
+void row_tile(const float* const* queries, int num_queries, const float* const* keys, int64_t dim,
+              float* dots, float* squares) {
+  for (int i = 0; i < kPanelKeys; ++i) {
+    squares[i] = lane_dot(keys[i], keys[i], dim);
+    for (int r = 0; r < num_queries; ++r) dots[r * kPanelKeys + i] = lane_dot(queries[r], keys[i], dim);
+  }
+}
+
 void filter_tile(bool integers, const void* dots, int num_queries, const QueryFacts* queries,
                  const KeyFacts& keys, uint32_t allowed, uint32_t first_place, Sink* sinks) {
   for (int r = 0; r < num_queries; ++r) {
@@ -191,6 +211,7 @@ const Primitives kScalar = {"scalar",
                             quantise,
                             pack_panel,
                             dot_tile,
+                            row_tile,
                             filter_tile};
 
 }  // namespace fastret

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/value_scale.h"
 
 namespace fastret::cpu {
 namespace {
@@ -32,8 +33,8 @@ size_t candidate_limit(FirstPass pass, int64_t k, int64_t keys) {
 
 }  // namespace
 
-Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> queries, PassChoice choice, Goal goal,
-           const Parallel& parallel)
+Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> queries, PassChoice choice,
+           Goal goal, const Parallel& parallel)
     : keys_(keys),
       block_(block),
       queries_(std::move(queries)),
@@ -45,8 +46,8 @@ Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> que
       steps_(panel_steps(pass_, keys.rows.dim)),
       panel_bytes_(panel_bytes(pass_, keys.rows.dim)),
       num_panels_(num_panels(keys.rows.rows)),
-      limit_(goal.thresholds ? std::numeric_limits<size_t>::max()
-                             : candidate_limit(pass_, goal.k, keys.rows.rows)),
+      limit_(goal.threshold ? std::numeric_limits<size_t>::max()
+                            : candidate_limit(pass_, goal.k, keys.rows.rows)),
       frame_(in_place_ ? Frame{std::vector<float>(size_t(keys.rows.dim), 0.0f),
                                std::vector<float>(size_t(keys.rows.dim), 0.0f)}
                        : keys.frame()),
@@ -79,7 +80,7 @@ void Scan::run() {
   candidates_.reserve(sinks_.size());
   for (int64_t i = 0; i < key_parts_ * count; ++i) {
     candidates_.emplace_back(sinks_[size_t(i)], capacity);
-    if (goal_.thresholds) sinks_[size_t(i)].threshold = goal_.thresholds[queries_[size_t(i % count)]];
+    if (goal_.threshold) sinks_[size_t(i)].threshold = threshold_of(i % count);
   }
   parallel_(key_parts_ * query_parts, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
@@ -93,10 +94,18 @@ void Scan::run() {
       Candidates& merged = candidates_[size_t(i)];
       for (int64_t part = 1; part < key_parts_; ++part)
         merged.merge(sink, candidates_[size_t(part * count + i)], sinks_[size_t(part * count + i)]);
-      if (!goal_.thresholds && !merged.overflowed()) merged.tighten(sink, size_t(goal_.k), limit_, scratch);
+      if (!goal_.threshold && !merged.overflowed()) merged.tighten(sink, size_t(goal_.k), limit_, scratch);
     }
   });
   std::sort(unbounded_keys_.begin(), unbounded_keys_.end());
+}
+
+// Below every upper end of a key whose rank value reaches the goal's threshold.
+float Scan::threshold_of(int64_t i) const {
+  const int64_t q = queries_[size_t(i)];
+  const ValueScale scale(keys_, frame_, block_.row(q), block_.square(q));
+  return std::max(Candidates::kNoThreshold,
+                  round_down(scale.t_below(*goal_.threshold) - bounds_[size_t(i)].extra));
 }
 
 // Queries in groups of a tile, [steps, group] of 4 bytes each.
@@ -166,8 +175,7 @@ void Scan::pack_keys_once() {
   std::atomic<int64_t> unbounded{0};
   parallel_(num_panels_, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
-    KeyPacker packer(isa_, keys_.rows, keys_.metric, pass_, frame_.centre.data(),
-                     frame_.direction.data());
+    KeyPacker packer(isa_, keys_.rows, keys_.metric, pass_, frame_.centre.data(), frame_.direction.data());
     for (int64_t p = begin; p < end; ++p)
       unbounded +=
           packer.pack(p, own_panels_.get() + p * panel_bytes_, own_facts_.get() + p * kFactsPerPanel);
@@ -193,7 +201,7 @@ void Scan::scan_part(int64_t key_part, Range groups) {
                                : PanelReader(isa_, keys_, frame_, pass_, block);
 
   const int64_t wanted = std::max<int64_t>(kSampledKeys, 8 * goal_.k) / kPanelKeys;
-  const int64_t stride = goal_.thresholds || count < 4 * wanted ? 0 : count / wanted;
+  const int64_t stride = goal_.threshold || count < 4 * wanted ? 0 : count / wanted;
   bool worth_it = true;
   if (stride) {
     const int64_t samples = (count + stride - 1) / stride;
@@ -212,8 +220,8 @@ void Scan::scan_part(int64_t key_part, Range groups) {
   if (groups.begin == 0) report_unbounded(reader.unbounded());
 }
 
-// Groups of queries against the rows of one part of the keys. Each row is read once, and its facts are at hand only
-// then.
+// Groups of queries against the rows of one part of the keys. Each row is read once, and its facts are at
+// hand only then.
 void Scan::scan_part_in_place(int64_t key_part, Range groups) {
   alignas(64) float dots[kRowTileQueries * kPanelKeys], squares[kPanelKeys], facts[kFactsPerPanel];
   RowReader reader(keys_.rows, kPanelKeys);
@@ -238,8 +246,8 @@ void Scan::scan_part_in_place(int64_t key_part, Range groups) {
       if (g == groups.begin && in_place_facts(bound_, squares, size, facts))
         list_unbounded(facts, first_key, unbounded);
       Sink* sinks = sinks_.data() + part_start + first;
-      isa_.filter_tile(false, dots, count, facts_.data() + first, KeyFacts(facts), allowed, uint32_t(first_key),
-                       sinks);
+      isa_.filter_tile(false, dots, count, facts_.data() + first, KeyFacts(facts), allowed,
+                       uint32_t(first_key), sinks);
       for (int r = 0; r < count; ++r) {
         if (candidates_[size_t(part_start + first + r)].full(sinks[r]))
           make_room(view, first + r, key_part, goal_.k);
@@ -300,7 +308,7 @@ void Scan::make_room(const PanelView& view, int64_t i, int64_t key_part, int64_t
   settle(view, i, key_part);
   Candidates& mine = candidates_[size_t(at)];
   Sink& sink = sinks_[size_t(at)];
-  if (goal_.thresholds)
+  if (goal_.threshold)
     mine.grow(sink, 2 * size_t(sink.count) + kPanelKeys);
   else
     mine.tighten(sink, size_t(k), limit_, scratch);
@@ -317,7 +325,7 @@ bool Scan::tighten_all(const PanelView& view, int64_t k, size_t limit, Range gro
     Candidates& mine = candidates_[size_t(part_start + i)];
     Sink& sink = sinks_[size_t(part_start + i)];
     if (panels_) settle(view, i, key_part);
-    if (goal_.thresholds) continue;
+    if (goal_.threshold) continue;
     mine.tighten(sink, size_t(k), std::min(limit, limit_), scratch);
     if (k < goal_.k) mine.speculate(sink);
     overflowed += mine.overflowed();

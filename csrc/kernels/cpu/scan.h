@@ -2,17 +2,19 @@
 #pragma once
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "kernels/cpu/candidates.h"
+#include "kernels/cpu/first_pass.h"
 #include "kernels/cpu/panel_reader.h"
 
 namespace fastret::cpu {
 
-// What a scan looks for: the k best keys, or all that may reach a threshold of each query.
+// What a scan looks for: the k best keys, or all that may reach a threshold.
 struct Goal {
   int64_t k = 0;
-  const float* thresholds = nullptr;  // [queries of the block], in t's scale; nullptr: the k best
+  std::optional<float> threshold;  // a rank value; none: the k best
   bool speculate =
       false;  // start from a threshold that is right almost always; failed() tells where it was not
 };
@@ -21,12 +23,14 @@ class Scan {
  public:
   // `queries`: numbers within the block. The pass must be that of the packed keys where the scan shall use
   // them.
-  Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> queries, FirstPass pass, Goal goal,
-       const Parallel& parallel);
+  Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> queries, PassChoice choice,
+       Goal goal, const Parallel& parallel);
 
   void run();
 
   const std::vector<int64_t>& queries() const { return queries_; }
+  FirstPass pass() const { return pass_; }
+  const Frame& frame() const { return frame_; }
   // Of queries()[i]:
   const Sink& kept(int64_t i) const { return sinks_[size_t(i)]; }
   bool overflowed(int64_t i) const { return candidates_[size_t(i)].overflowed(); }
@@ -38,9 +42,12 @@ class Scan {
  private:
   void pack_queries();
   void pack_query(int64_t i, float* row, void* packed_row);
+  float threshold_of(int64_t i) const;
   void pack_keys_once();
   void list_all_unbounded();
+  void report_unbounded(const std::vector<int64_t>& keys);
   void scan_part(int64_t key_part, Range groups);
+  void scan_part_in_place(int64_t key_part, Range groups);
   void meet(PanelReader& reader, const PanelRange& range, Range groups, int64_t key_part, int64_t k);
   void settle(const PanelView& view, int64_t i, int64_t key_part);
   void make_room(const PanelView& view, int64_t i, int64_t key_part, int64_t k);
@@ -50,11 +57,13 @@ class Scan {
   const QueryBlock& block_;
   std::vector<int64_t> queries_;
   FirstPass pass_;
+  bool in_place_;
   Goal goal_;
   const Parallel& parallel_;
   const Primitives& isa_;
   int64_t steps_, panel_bytes_, num_panels_;
   size_t limit_;  // of candidates
+  Frame frame_;
   ErrorBound bound_;
 
   std::vector<QueryBounds> bounds_;

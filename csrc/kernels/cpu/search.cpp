@@ -60,30 +60,25 @@ class BlockSearch {
 
   void run() {
     std::vector<int64_t> bounded, exact;
-    const bool few = !keys_.packed && p_.first_pass < 0 && p_.queries.rows <= kFewQueries;
     for (int64_t q = 0; q < block_.size(); ++q) {
       const double square = block_.square(q);
       if (std::isnan(square))
         write(q, 0, [](int64_t) { return ExactBest::Entry{}; });  // all its scores are NaN
       else
-        (few || !fits_first_pass(square) ? exact : bounded).push_back(q);
+        (fits_first_pass(square) ? bounded : exact).push_back(q);
     }
-    for (FirstPass pass = first_pass(); !bounded.empty() && bounded_by(pass); pass = FirstPass::float32) {
-      bounded = answer_with(pass, std::move(bounded));
-      // Packing all keys for a few queries costs more than their scores.
-      if (pass == FirstPass::float32 || int64_t(bounded.size()) <= kFewQueries) break;
+    PassChoice choice = keys_.packed ? PassChoice{keys_.packed->first_pass}
+                                     : choose_pass(int64_t(bounded.size()), p_.keys.dim, p_.first_pass);
+    while (!bounded.empty() && bounded_by(choice.pass)) {
+      bounded = answer_with(choice, std::move(bounded));
+      if (choice.pass == FirstPass::float32) break;
+      choice = choose_pass(int64_t(bounded.size()), p_.keys.dim, int(FirstPass::float32));
     }
     exact.insert(exact.end(), bounded.begin(), bounded.end());
     if (!exact.empty()) answer_exactly(exact);
   }
 
  private:
-  FirstPass first_pass() const {
-    if (keys_.packed) return keys_.packed->first_pass;
-    if (p_.first_pass >= 0) return FirstPass(p_.first_pass);
-    return cheapest_first_pass(p_.queries.rows, p_.keys.dim);
-  }
-
   // Whether the pass can tell anything: places are 32 bits, and with so large a k most keys survive.
   bool bounded_by(FirstPass pass) const {
     return p_.keys.dim <= dim_limit(pass) && keys_places_fit(p_.keys.rows) && p_.k < (p_.keys.rows + 3) / 4 &&
@@ -91,8 +86,8 @@ class BlockSearch {
   }
 
   // Answers the queries that the pass can; returns those that it cannot.
-  std::vector<int64_t> answer_with(FirstPass pass, std::vector<int64_t> queries, bool speculate = true) {
-    Scan scan(keys_, block_, std::move(queries), pass, {p_.k, nullptr, speculate}, parallel_);
+  std::vector<int64_t> answer_with(PassChoice choice, std::vector<int64_t> queries, bool speculate = true) {
+    Scan scan(keys_, block_, std::move(queries), choice, {p_.k, {}, speculate}, parallel_);
     scan.run();
     const int64_t count = int64_t(scan.queries().size());
     std::vector<int64_t> left, answered, failed;
@@ -110,11 +105,11 @@ class BlockSearch {
         const Range mine = part(int64_t(answered.size()), task, parallel_.num_threads);
         const int64_t together = queries_rescored_together(p_.keys.dim);
         for (int64_t first = mine.begin; first < mine.end; first += together)
-          rescore(scan, pass, answered.data() + first, std::min(together, mine.end - first));
+          rescore(scan, answered.data() + first, std::min(together, mine.end - first));
       }
     });
     if (!failed.empty()) {
-      const std::vector<int64_t> more = answer_with(pass, std::move(failed), false);
+      const std::vector<int64_t> more = answer_with(choice, std::move(failed), false);
       left.insert(left.end(), more.begin(), more.end());
     }
     return left;
@@ -122,7 +117,7 @@ class BlockSearch {
 
   // First the k keys of the highest upper ends: their worst value excludes most of the others without a
   // score.
-  void rescore(const Scan& scan, FirstPass pass, const int64_t* answered, int64_t count) {
+  void rescore(const Scan& scan, const int64_t* answered, int64_t count) {
     std::vector<Pair> pairs;
     std::vector<float> pivots, scratch;
     size_t most = 0;
@@ -132,7 +127,8 @@ class BlockSearch {
       const int64_t q = scan.queries()[size_t(answered[a])];
       const Sink& kept = scan.kept(answered[a]);
       for (int64_t key : scan.unbounded_keys())
-        if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key)) pairs.push_back({uint32_t(q), uint32_t(key)});
+        if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key))
+          pairs.push_back({uint32_t(q), uint32_t(key)});
       float pivot = -std::numeric_limits<float>::infinity();
       if (int64_t(kept.count) > p_.k) {
         pivot = kth_largest(kept.uppers, kept.count, size_t(p_.k), scratch);
@@ -154,26 +150,24 @@ class BlockSearch {
       const int64_t q = scan.queries()[size_t(answered[a])];
       const Sink& kept = scan.kept(answered[a]);
       if (int64_t(kept.count) <= p_.k) continue;
-      const ValueScale scale(keys_, block_.row(q), block_.square(q));
+      const ValueScale scale(keys_, scan.frame(), block_.row(q), block_.square(q));
       const double reach = scale.t_below(worst[size_t(q)]) - scan.bounds(answered[a]).extra;
       for (uint32_t i = 0; i < kept.count; ++i)
         if (kept.uppers[i] < pivots[size_t(a)] && kept.uppers[i] >= reach)
           pairs.push_back({uint32_t(q), kept.places[i]});
     }
     score_pairs(keys_, block_, pairs, first_scored);
-    write_best(pairs, scan, pass, answered, count);
+    write_best(pairs, scan, answered, count);
   }
 
-  void write_best(const std::vector<Pair>& pairs, const Scan& scan, FirstPass pass, const int64_t* answered,
-                  int64_t count) {
+  void write_best(const std::vector<Pair>& pairs, const Scan& scan, const int64_t* answered, int64_t count) {
     std::vector<int64_t> ends(size_t(block_.size() + 1), 0);
     for (const Pair& pair : pairs) ++ends[size_t(pair.query) + 1];
     for (size_t q = 1; q < ends.size(); ++q) ends[q] += ends[q - 1];
     std::vector<RankedKey> ranked(pairs.size());
     std::vector<int64_t> next(ends.begin(), ends.end() - 1);
     for (const Pair& pair : pairs)
-      if (!std::isnan(pair.value))
-        ranked[size_t(next[size_t(pair.query)]++)] = {pair.value, pair.key};
+      if (!std::isnan(pair.value)) ranked[size_t(next[size_t(pair.query)]++)] = {pair.value, pair.key};
     for (int64_t a = 0; a < count; ++a) {
       const int64_t q = scan.queries()[size_t(answered[a])];
       const auto begin = ranked.begin() + ends[size_t(q)], end = ranked.begin() + next[size_t(q)];
@@ -181,7 +175,7 @@ class BlockSearch {
       if (middle != end) std::nth_element(begin, middle, end);
       std::sort(begin, middle);
       write(q, middle - begin, [&](int64_t j) { return ExactBest::Entry{begin[j].value(), begin[j].id()}; });
-      report(q, ends[size_t(q) + 1] - ends[size_t(q)], int64_t(pass));
+      report(q, ends[size_t(q) + 1] - ends[size_t(q)], int64_t(scan.pass()));
     }
   }
 

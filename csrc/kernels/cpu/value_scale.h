@@ -8,11 +8,11 @@ namespace fastret::cpu {
 
 class ValueScale {
  public:
-  ValueScale(const KeySet& keys, const float* query, double query_square)
+  ValueScale(const KeySet& keys, const Frame& frame, const float* query, double query_square)
       : metric_(keys.metric), norm_(std::sqrt(query_square)) {
     double sum = 0, magnitude = 0;
     for (int64_t d = 0; d < keys.rows.dim; ++d) {
-      const double c = keys.frame.centre[size_t(d)];
+      const double c = frame.centre[size_t(d)];
       const double term = metric_ == Metric::l2 ? (query[d] - c) * (query[d] - c) : query[d] * c;
       sum += term;
       magnitude += std::abs(term);
@@ -21,9 +21,6 @@ class ValueScale {
     // D + 3 roundings of the sum, and those of the conversions.
     slack_ = magnitude * (double(keys.rows.dim) + 16) * 0x1p-52 + 0x1p-1000;
   }
-
-  // |z|, for l2 only.
-  double centred_norm() const { return metric_ == Metric::l2 ? std::sqrt(shift_ + slack_) : norm_; }
 
   // No more than the t of any key whose rank value is at least `value`.
   double t_below(double value) const {
