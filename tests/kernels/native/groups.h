@@ -4,9 +4,13 @@
 namespace fastret::test {
 
 void test_primitives();
+void test_first_pass();
+void test_tiles();
 void test_error_bound();
+void test_candidates();
 void test_search();
 void test_search_in_threads();
+void test_range_search();
 void test_select_k();
 void test_pairwise_scores();
 
@@ -16,9 +20,16 @@ struct Group {
 };
 
 constexpr Group kGroups[] = {
-    {"primitives", test_primitives}, {"error_bound", test_error_bound},
-    {"search", test_search},         {"search_in_threads", test_search_in_threads},
-    {"select_k", test_select_k},     {"pairwise_scores", test_pairwise_scores},
+    {"primitives", test_primitives},
+    {"first_pass", test_first_pass},
+    {"tiles", test_tiles},
+    {"error_bound", test_error_bound},
+    {"candidates", test_candidates},
+    {"search", test_search},
+    {"search_in_threads", test_search_in_threads},
+    {"range_search", test_range_search},
+    {"select_k", test_select_k},
+    {"pairwise_scores", test_pairwise_scores},
 };
 
 }  // namespace fastret::test

@@ -1,0 +1,69 @@
+// A work for search and range_search: vectors, a filter, and every key's canonical score for every query.
+#pragma once
+#include "definitions.h"
+#include "kernels/cpu/kernels.h"
+#include "vectors.h"
+
+namespace fastret::test {
+
+struct Shape {
+  int64_t num_queries, num_keys, dim;
+  Metric metric;
+  Family family;
+  DType query_dtype = DType::f32, key_dtype = DType::f32;
+  bool filtered = false;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Shape& s) {
+  return out << kMetricNames[int(s.metric)] << ", " << kFamilyNames[int(s.family)] << ", Q " << s.num_queries
+             << ", N " << s.num_keys << ", D " << s.dim << ", " << kDTypeNames[int(s.query_dtype)] << " x "
+             << kDTypeNames[int(s.key_dtype)] << (s.filtered ? ", filtered" : "");
+}
+
+class Work {
+ public:
+  Work(const Shape& shape, uint64_t seed)
+      : shape(shape),
+        queries(shape.num_queries, shape.dim, shape.query_dtype, 3),
+        keys(shape.num_keys, shape.dim, shape.key_dtype, int64_t(seed % 2)) {
+    Random random(seed);
+    fill(keys, shape.family, random);
+    fill(queries, shape.family, random);
+    if (shape.filtered) {
+      allowed_.reset(new bool[size_t(shape.num_keys)]);
+      const uint64_t one_in = seed % 3 ? 2 : 40;
+      for (int64_t key = 0; key < shape.num_keys; ++key)
+        allowed_[size_t(key)] = (random() % one_in == 0) == (seed % 2 == 0);
+      for (int64_t e = 0; e < shape.num_queries * kExcluded; ++e)
+        excluded_.push_back(random() % 4 ? int64_t(random() % uint64_t(shape.num_keys)) : -1);
+    }
+    scores.resize(size_t(shape.num_queries));
+    for (int64_t q = 0; q < shape.num_queries; ++q)
+      for (int64_t key = 0; key < shape.num_keys; ++key)
+        scores[size_t(q)].push_back(
+            found(q, key) ? canonical_score(shape.metric, queries.row(q), keys.row(key), shape.dim) : kNan);
+  }
+
+  KeyFilter filter() const {
+    if (!shape.filtered) return {};
+    return {allowed_.get(), excluded_.data(), kExcluded};
+  }
+
+  const Shape shape;
+  Vectors queries, keys;
+  std::vector<std::vector<float>> scores;  // [Q, N], NaN where the filter forbids the key
+
+ private:
+  static constexpr int64_t kExcluded = 5;
+
+  bool found(int64_t q, int64_t key) const {
+    if (!shape.filtered) return true;
+    const auto* row = excluded_.data() + q * kExcluded;
+    return allowed_[size_t(key)] && std::find(row, row + kExcluded, key) == row + kExcluded;
+  }
+
+  std::unique_ptr<bool[]> allowed_;
+  std::vector<int64_t> excluded_;
+};
+
+}  // namespace fastret::test
