@@ -20,14 +20,15 @@ struct Rows {
   DType dtype;
 };
 
-// Runs body(context, begin, end) over a partition of [0, count), on as many threads as the caller likes.
+// Runs body(context, begin, end) over a partition of [0, count), on at most num_threads threads.
 struct Parallel {
-  void (*run)(int64_t count, void* context, void (*body)(void* context, int64_t begin, int64_t end));
+  void (*run)(int64_t count, int num_threads, void* context,
+              void (*body)(void* context, int64_t begin, int64_t end));
   int num_threads;
 
   template <class F>
   void operator()(int64_t count, F&& body) const {
-    run(count, &body,
+    run(count, num_threads, &body,
         [](void* context, int64_t begin, int64_t end) { (*static_cast<F*>(context))(begin, end); });
   }
 };

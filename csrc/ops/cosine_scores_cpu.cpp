@@ -21,7 +21,7 @@ Tensor cosine_scores_cpu(const Tensor& queries, const Tensor& keys, int64_t metr
     cpu::pairwise_scores(
         {rows_of("cosine_scores", q, b), rows_of("cosine_scores", x, b), metric_of("cosine_scores", metric),
          static_cast<char*>(scores.mutable_data_ptr()) + b * matrix_bytes, out},
-        torch_threads(q.size(1) * x.size(1) * x.size(2)));
+        TorchThreads(q.size(1) * x.size(1) * x.size(2)));
   return scores;
 }
 

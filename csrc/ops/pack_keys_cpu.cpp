@@ -32,7 +32,7 @@ void pack_keys_cpu(const Tensor& keys, int64_t metric, int64_t first_pass, const
   const float* centre = static_cast<const float*>(frame.const_data_ptr());
   cpu::pack_keys({rows_of("pack_keys", x), metric_of("pack_keys", metric), pass, centre, centre + x.size(1),
                   first_panel, panels.mutable_data_ptr(), facts.mutable_data_ptr<float>()},
-                 torch_threads(x.numel()));
+                 TorchThreads(x.numel()));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {

@@ -36,7 +36,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> explained_search_cpu(
   params.first_pass = int(first_pass);
   params.rescored = rescored.mutable_data_ptr<int64_t>();
   params.passes = passes.mutable_data_ptr<int64_t>();
-  cpu::search(params, torch_threads(q.size(0) * x.numel()));
+  cpu::search(params, TorchThreads(q.size(0) * x.numel()));
   return {scores, ids, rescored, passes};
 }
 
@@ -69,7 +69,7 @@ std::tuple<Tensor, Tensor, Tensor> range_search_cpu(const Tensor& queries, const
                            filter_of("range_search", q.size(0), x.size(0), allowed, excluded)};
   params.packed = packed ? &*packed : nullptr;
   params.first_pass = int(first_pass);
-  const cpu::RangeFound found = cpu::range_search(params, torch_threads(q.size(0) * x.numel()));
+  const cpu::RangeFound found = cpu::range_search(params, TorchThreads(q.size(0) * x.numel()));
   return {tensor_of(found.lims, q, ScalarType::Long), tensor_of(found.scores, q, ScalarType::Float),
           tensor_of(found.ids, q, ScalarType::Long)};
 }

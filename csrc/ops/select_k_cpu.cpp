@@ -19,7 +19,7 @@ std::tuple<Tensor, Tensor> select_k_cpu(const Tensor& values, int64_t k, bool la
   Tensor columns = torch::stable::new_empty(v, {v.size(0), k}, ScalarType::Long);
   cpu::select_k(
       {rows_of("select_k", v), k, largest, selected.mutable_data_ptr(), columns.mutable_data_ptr<int64_t>()},
-      torch_threads(v.numel()));
+      TorchThreads(v.numel()));
   return {selected, columns};
 }
 

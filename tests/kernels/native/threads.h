@@ -10,7 +10,7 @@ namespace fastret::test {
 
 template <int num_threads>
 Parallel threads() {
-  return {[](int64_t count, void* context, void (*body)(void*, int64_t, int64_t)) {
+  return {[](int64_t count, int, void* context, void (*body)(void*, int64_t, int64_t)) {
             const int64_t parts = std::min<int64_t>(num_threads, count);
             std::vector<std::thread> others;
             for (int64_t part = 1; part < parts; ++part)
