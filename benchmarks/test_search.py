@@ -102,8 +102,7 @@ class SearchWork:
         index = fastret.FlatIndex(self.dim, self.metric)
         with setting():
             index.add(keys)
-            if hasattr(index, "pack"):
-                index.pack()
+            index.pack()
         return under(lambda: index.search(queries, self.k), setting)
 
     def _settings_of_faiss(self, threads: int) -> dict[str, Prepare]:
