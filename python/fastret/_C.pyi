@@ -11,4 +11,4 @@ def available_isas() -> list[str]:
     """The instruction sets that this build and this machine can run, slowest first."""
 
 def cheapest_first_pass(num_queries: int, dim: int) -> str:
-    """What a search of keys that are not packed begins with: int8, int16, float32, or exact for no first pass."""
+    """What a search of keys that are not packed begins with: int8, int16 or float32."""

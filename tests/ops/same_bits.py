@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,8 +54,45 @@ def check_everywhere(
         assert_same_bits(tensor, copy, "input")
 
 
-def check_search(queries: Tensor, keys: Tensor, k: int, metric: str) -> tuple[Tensor, Tensor]:
-    """`search` equals its definition under every setting. Returns the scores and ids."""
-    want = reference.search(queries, keys, k, metric)
-    check_everywhere(lambda: fastret.search(queries, keys, k, metric), want, (queries, keys))
+def every_way(keys: Tensor, metric: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Arguments that begin a search with every first pass in turn, over keys as they are and over packed ones.
+
+    Keys are packed under the instruction set in use.
+    """
+    yield "auto", {"keys": keys}
+    for first_pass in ("int8", "int16", "float32"):
+        yield first_pass, {"keys": keys, "first_pass": first_pass}
+    for first_pass in ("int8", "int16"):
+        yield f"packed {first_pass}", {"keys": fastret.pack(keys, first_pass, metric)}
+
+
+def check_search(queries: Tensor, keys: Tensor, k: int, metric: str, **filters: Tensor) -> tuple[Tensor, Tensor]:
+    """`search` equals its definition in every way and under every setting. Returns the scores and ids."""
+    want = reference.search(queries, keys, k, metric, **filters)
+
+    def search_in_every_way() -> tuple[Tensor, ...]:
+        for way, arguments in every_way(keys, metric):
+            got = fastret.search(queries, **arguments, k=k, metric=metric, **filters)
+            for name, part, wanted in zip(("scores", "ids"), got, want, strict=True):
+                assert_same_bits(part, wanted, f"{fastret._C.get_isa()}, {way}: {name}")
+        return got
+
+    check_everywhere(search_in_every_way, want, (queries, keys))
+    return want
+
+
+def check_range_search(
+    queries: Tensor, keys: Tensor, threshold: float, metric: str, **filters: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`range_search` equals its definition in every way and under every setting. Returns lims, scores and ids."""
+    want = reference.range_search(queries, keys, threshold, metric, **filters)
+
+    def search_in_every_way() -> tuple[Tensor, ...]:
+        for way, arguments in every_way(keys, metric):
+            got = fastret.range_search(queries, **arguments, threshold=threshold, metric=metric, **filters)
+            for name, part, wanted in zip(("lims", "scores", "ids"), got, want, strict=True):
+                assert_same_bits(part, wanted, f"{fastret._C.get_isa()}, {way}: {name}")
+        return got
+
+    check_everywhere(search_in_every_way, want, (queries, keys))
     return want

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from same_bits import assert_same_bits
+from same_bits import assert_same_bits, every_way
 from torch import Generator, Tensor
 
 import fastret
@@ -29,8 +29,9 @@ def test_keys_and_queries(far_apart: Tensor) -> None:
     rows = far_apart.clone()
     for queries, keys in ((far_apart, rows), (rows.repeat(2, 1), far_apart), (far_apart, far_apart)):
         want = reference.search(queries.clone(), keys.clone(), 3, "l2")
-        for got, wanted in zip(fastret.search(queries, keys, 3, "l2"), want, strict=True):
-            assert_same_bits(got, wanted)
+        for way, arguments in every_way(keys, "l2"):
+            for got, wanted in zip(fastret.search(queries, **arguments, k=3, metric="l2"), want, strict=True):
+                assert_same_bits(got, wanted, way)
 
 
 def test_rows_to_select_from(far_apart: Tensor) -> None:

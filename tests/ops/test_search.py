@@ -9,7 +9,7 @@ import torch
 from hard_vectors import DTYPES, FAMILIES, LAYOUTS, METRICS, Family, normal, within_a_few_ulps
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from same_bits import assert_same_bits, check_search, every_setting
+from same_bits import assert_same_bits, check_search, every_setting, every_way
 from torch import Generator, Tensor
 
 import fastret
@@ -105,9 +105,28 @@ def test_equal_scores_come_in_the_order_of_ids(generator: Generator) -> None:
     direction = torch.randn(1, 24, generator=generator)
     keys = torch.cat([direction * scale for scale in (1.0, 3.0, 2.0)]).repeat(1000, 1)
     for setting in every_setting():
-        _, ids = fastret.search(direction.repeat(5, 1), keys, 1500, "ip")
         want = list(range(1, 3000, 3)) + list(range(2, 1500, 3))
-        assert ids.tolist() == [want] * 5, setting
+        for way, arguments in every_way(keys, "ip"):
+            _, ids = fastret.search(direction.repeat(5, 1), **arguments, k=1500)
+            assert ids.tolist() == [want] * 5, f"{setting}, {way}"
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_one_query_repeated(metric: str, generator: Generator) -> None:
+    queries, keys = normal(1, 3000, 40, generator)
+    _, ids = check_search(queries.repeat(40, 1), keys, 10, metric)
+    assert (ids == ids[0]).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("unbounded", [1, 40, 1500])  # some keys, a panel of them, too many to score for each query
+def test_keys_that_no_first_pass_can_hold(unbounded: int, metric: str, generator: Generator) -> None:
+    queries, keys = normal(9, 2000, 33, generator)
+    places = torch.randperm(2000, generator=generator)[:unbounded]
+    values = torch.tensor([1e30, -1e30, torch.inf, -torch.inf])
+    keys[places, 5] = values[torch.randint(4, (unbounded,), generator=generator)]
+    keys[places[: unbounded // 3], 6] = torch.nan
+    check_search(queries, keys, 15, metric)
 
 
 def test_a_zero_query_has_cosine_0_with_every_key_but_nan() -> None:
@@ -169,15 +188,17 @@ def test_keys_split_over_threads(metric: str, generator: Generator) -> None:
 def test_several_blocks_of_queries(num_queries: int, num_keys: int, k: int, generator: Generator) -> None:
     queries, keys = normal(num_queries, num_keys, 4, generator)
     want = fastret.select_k(fastret.cosine_scores(queries, keys, "ip"), k)
-    for got, wanted in zip(fastret.search(queries, keys, k), want, strict=True):
-        assert_same_bits(got, wanted)
+    for way, arguments in every_way(keys, "ip"):
+        for got, wanted in zip(fastret.search(queries, **arguments, k=k), want, strict=True):
+            assert_same_bits(got, wanted, way)
 
 
 def test_a_dimension_beyond_the_error_bound_is_scored_exactly(generator: Generator) -> None:
     queries, keys = normal(4, 5, 2**20 + 1, generator)
     want = fastret.select_k(fastret.cosine_scores(queries, keys), 3)  # the definition would take seconds
-    for got, wanted in zip(fastret.search(queries, keys, 3, "cosine"), want, strict=True):
-        assert_same_bits(got, wanted)
+    for way, arguments in every_way(keys, "cosine"):
+        for got, wanted in zip(fastret.search(queries, **arguments, k=3, metric="cosine"), want, strict=True):
+            assert_same_bits(got, wanted, way)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -187,7 +208,11 @@ def test_flushing_subnormals_in_the_caller_changes_nothing(num_queries: int, met
         queries, keys = (rows * scale for rows in normal(num_queries, 300, 8, generator))
         want = reference.search(queries, keys, 300, metric)
         assert torch.set_flush_denormal(True)
-        got = [fastret.search(queries, keys, 300, metric) for _ in every_setting()]
+        got = [
+            fastret.search(queries, **arguments, k=300, metric=metric)
+            for _ in every_setting()
+            for _, arguments in every_way(keys, metric)
+        ]
         torch.set_flush_denormal(False)
         for scores, ids in got:
             assert_same_bits(scores, want[0])
@@ -215,10 +240,17 @@ def test_any_shape_dtype_layout_and_family(data: st.DataObject) -> None:
         data.draw(st.sampled_from(LAYOUTS))(rows.to(data.draw(st.sampled_from(DTYPES)))) for rows in (queries, keys)
     )
     k, metric = data.draw(st.integers(0, 100)), data.draw(st.sampled_from(METRICS))
+    filters: dict[str, Tensor] = {}
+    if data.draw(st.booleans()):
+        filters["allowed"] = torch.rand(len(keys), generator=generator) < data.draw(st.sampled_from([0.05, 0.7]))
+    if data.draw(st.booleans()):
+        filters["excluded"] = torch.randint(-1, len(keys) + 1, (len(queries), 3), generator=generator)
     fastret._C.set_isa(data.draw(st.sampled_from(fastret._C.available_isas())))
-    want = reference.search(queries, keys, k, metric)
-    for got, wanted in zip(fastret.search(queries, keys, k, metric), want, strict=True):
-        assert_same_bits(got, wanted)
+    want = reference.search(queries, keys, k, metric, **filters)
+    for way, arguments in every_way(keys, metric):
+        got = fastret.search(queries, **arguments, k=k, metric=metric, **filters)
+        for part, wanted in zip(got, want, strict=True):
+            assert_same_bits(part, wanted, way)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

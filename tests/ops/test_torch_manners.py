@@ -39,6 +39,15 @@ def test_opcheck(dtype: torch.dtype, needs_grad: bool, generator: Generator) -> 
         torch.library.opcheck(ops.cosine_scores.default, (rows(2, 3, 5), rows(2, 4, 5), metric))
         torch.library.opcheck(ops.search.default, (rows(5, 6).detach(), rows(9, 6).detach(), 3, metric))
     torch.library.opcheck(ops.cosine_scores.default, (rows(1, 3, 5), rows(1, 4, 5), 0, torch.bfloat16))
+    filters = torch.arange(9) % 2 > 0, torch.arange(5)[:, None]
+    queries, keys = rows(5, 6).detach(), rows(9, 6).detach()
+    torch.library.opcheck(ops.search.default, (queries, keys, 3, 0, *filters))
+    for packing in ((None, None, None, True), fastret.pack(keys, "int8").packing):
+        torch.library.opcheck(ops.explained_search.default, (queries, keys, 3, 0, 2, *packing, *filters))
+        torch.library.opcheck(ops.range_search.default, (queries, keys, 0.5, 0, 2, *packing, *filters))
+    panels, facts, frame, _ = packing
+    torch.library.opcheck(ops.key_frame.default, (keys, 0))
+    torch.library.opcheck(ops.pack_keys_.default, (keys, 0, 2, frame, 0, panels, facts))
     for largest in (True, False):
         torch.library.opcheck(ops.select_k.default, (rows(3, 8), 5, largest))
         torch.library.opcheck(ops.select_k.default, (rows(3, 8).T, 10, largest))
@@ -74,6 +83,31 @@ def test_compiled_gradients_are_the_eager_ones(generator: Generator) -> None:
         function(*leaves).backward()
         gradients.append(tuple(leaf.grad for leaf in leaves))
     assert_all_same(gradients[0], gradients[1])
+
+
+def test_compile_a_range_search(generator: Generator) -> None:
+    torch._dynamo.reset()
+
+    def count(queries: Tensor, keys: Tensor) -> tuple[Tensor, ...]:
+        lims, scores, ids = fastret.range_search(queries, keys, 0.5, allowed=keys[:, 0] > 0)
+        return lims.diff(), scores * 2, ids + 1
+
+    inputs = normal(6, 40, 8, generator)
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        compiled = torch.compile(count, fullgraph=True, backend="aot_eager")
+        assert_all_same(compiled(*inputs), count(*inputs))
+
+
+def test_compile_packs_filters_and_first_passes(generator: Generator) -> None:
+    torch._dynamo.reset()
+
+    def every_filter(queries: Tensor, keys: Tensor) -> tuple[Tensor, ...]:
+        allowed, excluded = keys[:, 0] > 0, torch.arange(len(queries))[:, None]
+        return fastret.search(queries, keys, 5, "l2", first_pass="int8", allowed=allowed, excluded=excluded)
+
+    inputs = normal(6, 40, 8, generator)
+    compiled = torch.compile(every_filter, fullgraph=True, backend="aot_eager")
+    assert_all_same(compiled(*inputs), every_filter(*inputs))
 
 
 def test_export_with_dynamic_shapes(generator: Generator) -> None:
@@ -163,9 +197,22 @@ def test_calls_from_several_threads_give_the_same_bits(generator: Generator) -> 
             assert_all_same(got, want)
 
 
+@pytest.mark.parametrize("first_pass", ["int8", "int16"])
+def test_packed_keys_are_searched_from_several_threads(first_pass: str, generator: Generator) -> None:
+    queries, keys = normal(40, 3000, 48, generator)
+    packed = fastret.pack(keys, first_pass, "l2")
+    want = (*fastret.search(queries, keys, 10, "l2"), *fastret.range_search(queries, keys, 60.0, "l2"))
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(
+            lambda _: (*fastret.search(queries, packed, 10), *fastret.range_search(queries, packed, 60.0)), range(12)
+        ):
+            assert_all_same(got, want)
+
+
 def test_switching_the_instruction_set_during_a_search_gives_the_same_bits(generator: Generator) -> None:
-    inputs = normal(20, 1000, 24, generator)
+    inputs = normal(20, 1000, 40, generator)
     want = fastret.search(*inputs, 10)
+    packed = fastret.pack(inputs[1])
     isas = fastret._C.available_isas()
     done = threading.Event()
 
@@ -183,6 +230,8 @@ def test_switching_the_instruction_set_during_a_search_gives_the_same_bits(gener
         try:
             for _ in range(100):
                 assert_all_same(fastret.search(*inputs, 10), want)
+                assert_all_same(fastret.search(inputs[0], packed, 10, first_pass="int16"), want)
+                assert_all_same(fastret.search(inputs[0], packed, 10), want)
         finally:
             done.set()
             sys.setswitchinterval(patience)

@@ -9,7 +9,8 @@ from ..ops.arrays import Metric
 from ..ops.first_pass import FirstPass
 from ..ops.packing import extend, packed_first_pass
 
-# Packing costs about what scoring 40 queries in float32 does, and a packed search saves most of that.
+# Packing costs what scoring some 40 to 80 queries in float32 does, and a packed search saves most of that: by then
+# the searches have cost as much.
 _WORTH_PACKING_QUERIES = 64
 # The centre of the first vectors is no longer that of all, when there are so many times more.
 _FRAME_OUTGROWN = 4

@@ -13,7 +13,7 @@ from .first_pass import FIRST_PASSES, FirstPass
 from .packing import PackedKeys
 from .search_arguments import SearchArguments, search_arguments
 
-EXACT = "exact"  # every key is scored canonically
+EXACT = "exact"  # no first pass: every key is scored canonically
 DEVICE = "device"  # a CUDA device's own kernels
 
 
@@ -21,13 +21,13 @@ DEVICE = "device"  # a CUDA device's own kernels
 class SearchExplanation:
     """What a search chose, what its first pass left over, and the answer."""
 
-    first_pass: str  # "int8", "int16", "float32"; "exact": none; "device": that of the CUDA kernels
+    first_pass: str  # "int8", "int16" or "float32"; "device": that of the CUDA kernels
     why: str  # one sentence
     packed: bool  # whether the pass read packed keys
     isa: str  # instruction set, "cuda" on a CUDA device
     threads: int  # of torch's CPU pool
     num_keys: int  # N
-    answered_by: dict[str, int]  # queries by the pass that answered them, coarsest first
+    answered_by: dict[str, int]  # queries by the pass that answered them, coarsest first; "exact": none
     rescored: Tensor  # [Q] int64: keys that were scored canonically; -1: a CUDA device does not count them
     scores: Tensor = field(repr=False)  # [Q, K], as of search
     ids: Tensor = field(repr=False)  # [Q, K]
@@ -123,6 +123,4 @@ def _choice(arguments: SearchArguments, keys: Array | PackedKeys, first_pass: Fi
         return keys.first_pass, "the keys are packed for it, which stores nothing"
     num_queries, dim = arguments.queries.shape
     name = _C.cheapest_first_pass(num_queries, dim)
-    if name == EXACT:
-        return name, f"for {num_queries} queries, reading every key once is cheaper than packing it"
-    return name, f"the cheapest for {num_queries} queries of {dim} dimensions and keys packed for this search alone"
+    return name, f"the cheapest for {num_queries} queries of {dim} dimensions and keys that are not packed"

@@ -64,18 +64,58 @@ def _sqrt(squares: Tensor) -> Tensor:
     return torch.from_numpy(np.sqrt(squares.numpy(force=True))).to(squares.device)
 
 
-def search(queries: Tensor, keys: Tensor, k: int, metric: Metric = "ip") -> tuple[Tensor, Tensor]:
+def search(
+    queries: Tensor,
+    keys: Tensor,
+    k: int,
+    metric: Metric = "ip",
+    *,
+    allowed: Tensor | None = None,
+    excluded: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """The k best keys of each query: the best scores first, of equal scores the smaller id.
 
     Args:
         queries: [Q, D] float32, bfloat16 or float16.
         keys: [N, D].
         k: neighbours per query; a row with fewer scores that are not NaN ends in id -1, score -inf ("l2": +inf).
+        allowed: [N] bool: the keys that may be found.
+        excluded: [Q, E] int64: ids that a query may not find, padded with -1.
 
     Returns:
         scores [Q, K] float32 and ids [Q, K] int64.
     """
-    return select_k(cosine_scores(queries, keys, metric), k, largest=metric != "l2")
+    scores = filtered(cosine_scores(queries, keys, metric), allowed, excluded)
+    return select_k(scores, k, largest=metric != "l2")
+
+
+def range_search(
+    queries: Tensor,
+    keys: Tensor,
+    threshold: float,
+    metric: Metric = "ip",
+    *,
+    allowed: Tensor | None = None,
+    excluded: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The keys that score above a threshold, for "l2" below it, compared in float32; arguments as of `search`.
+
+    Returns:
+        lims [Q + 1] int64, scores float32 and ids int64: those of query i from lims[i] to lims[i + 1], ids ascending.
+    """
+    scores = filtered(cosine_scores(queries, keys, metric), allowed, excluded)
+    found = scores < threshold if metric == "l2" else scores > threshold
+    return F.pad(found.sum(1).cumsum(0), (1, 0)), scores[found], found.nonzero()[:, 1]
+
+
+def filtered(scores: Tensor, allowed: Tensor | None, excluded: Tensor | None) -> Tensor:
+    """`scores` [Q, N] with NaN, which is no neighbour, where a key may not be found."""
+    may = torch.ones_like(scores, dtype=torch.bool)
+    if allowed is not None:
+        may &= allowed
+    if excluded is not None:
+        may &= ~(excluded[:, :, None] == torch.arange(scores.shape[1], device=scores.device)).any(1)
+    return scores.masked_fill(~may, torch.nan)
 
 
 def select_k(values: Tensor, k: int, largest: bool = True) -> tuple[Tensor, Tensor]:
