@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace fastret::cpu {
 namespace {
@@ -95,7 +94,7 @@ Integers quantise_row(const Primitives& isa, FirstPass pass, const float* row, i
   Integers integers;
   if (largest < kNothingBelow) {
     const size_t element_bytes = pass == FirstPass::int16 ? 2 : 1;
-    std::memset(target, shift, size_t(padded_dim(dim)) * element_bytes);
+    std::fill_n(static_cast<uint8_t*>(target), size_t(padded_dim(dim)) * element_bytes, uint8_t(shift));
     integers.scale = 0;
     integers.residual = largest * std::sqrt(double(dim));
     return integers;

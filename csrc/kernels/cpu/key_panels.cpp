@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "kernels/cpu/float_environment.h"
@@ -145,8 +144,8 @@ void KeyPacker::pack_key(const float* row, double square, int i, float* facts, i
 void KeyPacker::leave_out(float reason, int i, float* facts) {
   std::fill_n(centred_.data() + i * padded_dim(dim_), padded_dim(dim_), 0.0f);
   if (pass_ != FirstPass::float32) {
-    const int byte = pass_ == FirstPass::int8 ? kInt8Shift : 0;
-    std::memset(quantised_.data() + i * quantised_row_, byte, size_t(quantised_row_) * 4);
+    const uint8_t byte = pass_ == FirstPass::int8 ? kInt8Shift : 0;
+    std::fill_n(reinterpret_cast<uint8_t*>(quantised_.data() + i * quantised_row_), quantised_row_ * 4, byte);
   }
   write_facts({reason, 0, 0, 0, kNever}, i, facts);
 }
