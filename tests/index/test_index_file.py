@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import resource
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 
 from fastret import FlatIndex
 from fastret.index import file_format
@@ -27,6 +29,22 @@ def small_index(metric: str = "cosine", dtype: torch.dtype = torch.float32) -> F
     index = FlatIndex(4, metric, dtype=dtype)
     index.add(vectors(3), [30, 10, 20])
     return index
+
+
+def packed_index(first_pass: str = "int8", dtype: torch.dtype = torch.float32) -> FlatIndex:
+    index = FlatIndex(40, "l2", first_pass=first_pass, dtype=dtype)
+    index.add(vectors(70, 40))
+    index.pack()
+    index.add(vectors(35, 40, seed=3))  # with room to grow
+    return index
+
+
+def trimmed(index: FlatIndex) -> FlatIndex:
+    """The same without room to grow."""
+    same = FlatIndex(index.dim, index.metric, first_pass=index.first_pass, dtype=index.dtype)
+    same.add(index.vectors, index.ids)
+    same.pack()
+    return same
 
 
 @contextmanager
@@ -56,6 +74,80 @@ def test_load_gives_back_what_was_saved(tmp_path: Path, metric: str, dtype: torc
     assert loaded.ids.tolist() == [10, 20, 31]
 
 
+@pytest.mark.parametrize("first_pass", ["int8", "int16", "float32"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_packed_keys_are_saved_with_the_index(tmp_path: Path, first_pass: str, dtype: torch.dtype) -> None:
+    index = packed_index(first_pass, dtype)
+    index.save(tmp_path / "index")
+    loaded = FlatIndex.load(tmp_path / "index")
+    assert loaded.first_pass == first_pass
+    assert loaded.memory() == trimmed(index).memory()
+    queries = vectors(80, 40, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.search(queries, 9), index.search(queries, 9), strict=True))
+    for row in vectors(40, 40, seed=2).split(1):  # what was loaded can grow
+        loaded.add(row)
+        index.add(row)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.search(queries, 9), index.search(queries, 9), strict=True))
+
+
+def test_packed_keys_may_be_left_out(tmp_path: Path) -> None:
+    packed_index().save(tmp_path / "with")
+    packed_index().save(tmp_path / "without", packed=False)
+    loaded = FlatIndex.load(tmp_path / "without")
+    assert loaded.memory()["packed keys"] == 0
+    assert loaded.first_pass == "int8"
+    assert (tmp_path / "without").stat().st_size < (tmp_path / "with").stat().st_size - 105 * (40 + 20)
+
+
+def test_packed_keys_of_another_layout_are_packed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_format, "LAYOUT", "0")
+    packed_index().save(tmp_path / "index")
+    monkeypatch.undo()
+    loaded = FlatIndex.load(tmp_path / "index")
+    assert loaded.memory()["packed keys"] == 0
+    loaded.search(vectors(80, 40, seed=1), 9)
+    assert loaded.memory()["packed keys"] > 0
+
+
+def test_files_of_version_1_are_read(tmp_path: Path) -> None:
+    # As the version that wrote them did.
+    tensors = {"vectors": vectors(3), "ids": torch.tensor([10, 20, 30])}
+    metadata = {"format": "fastret.FlatIndex", "version": "1", "metric": "l2", "next_id": "31"}
+    digest = hashlib.sha256(repr(sorted(metadata.items())).encode())
+    for tensor in tensors.values():
+        digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode() + tensor.numpy().tobytes())
+    path = tmp_path / "index"
+    save_file(tensors, path, metadata | {"sha256": digest.hexdigest()})
+    loaded = FlatIndex.load(path)
+    assert (loaded.metric, loaded.first_pass, loaded.ids.tolist()) == ("l2", "auto", [10, 20, 30])
+    assert torch.equal(loaded.vectors, vectors(3))
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    with pytest.raises(ValueError, match="was altered, its checksum does not match its contents"):
+        FlatIndex.load(path)
+
+
+def test_the_checksum_may_be_left_aside(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    small_index().save(path)
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    assert FlatIndex.load(path, verify=False).ntotal == 3
+
+
+@pytest.mark.parametrize(
+    ("tensors", "reason"),
+    [
+        ({"vectors": torch.zeros(3, 2)}, "it has no 'ids'"),
+        ({"vectors": torch.zeros(3, 2), "ids": torch.zeros(2, dtype=torch.int64)}, r"its vectors \[3, 2\] do not go"),
+        ({"vectors": torch.zeros(3, 2, dtype=torch.float64), "ids": torch.zeros(3)}, "its vectors are F64"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_named(tmp_path: Path, tensors: dict[str, Tensor], reason: str) -> None:
+    path = tmp_path / "index"
+    save_file(tensors, path, {"format": "fastret.FlatIndex", "version": "2", "metric": "ip", "next_id": "3"})
+    with pytest.raises(ValueError, match=f"^FlatIndex.load: {path} was altered, {reason}"):
+        FlatIndex.load(path, verify=False)
+
+
 def test_an_empty_index_and_no_dimension_are_saved_too(tmp_path: Path) -> None:
     for dim in (0, 4):
         FlatIndex(dim).save(tmp_path / "index")
@@ -70,11 +162,12 @@ def test_a_loaded_index_does_not_depend_on_its_file(tmp_path: Path) -> None:
     assert torch.equal(loaded.vectors, small_index().vectors)
 
 
-def test_every_altered_byte_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_altered_byte_is_noticed(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / "index"
-    small_index().save(path)
+    (packed_index() if packed else small_index()).save(path)
     contents = path.read_bytes()
-    for position in range(len(contents)):
+    for position in range(0, len(contents), 7 if packed else 1):
         altered = bytearray(contents)
         altered[position] ^= 0x01
         path.write_bytes(altered)

@@ -53,7 +53,7 @@ def positions_of(wanted: Tensor, ids: Tensor) -> Tensor:
     """Where in `ids` [N], ascending, each of `wanted` is; -1: nowhere."""
     if not len(ids):
         return torch.full_like(wanted, -1)
-    at = torch.searchsorted(ids, wanted).clamp_max_(len(ids) - 1)
+    at = torch.searchsorted(ids, wanted.contiguous()).clamp_max_(len(ids) - 1)
     return torch.where(ids[at] == wanted, at, -1)
 
 
