@@ -130,6 +130,25 @@ def test_a_faiss_file_is_searched_by_its_own_metric(
     assert [int(found["neighbours"][0]["id"]) for found in answer["results"]] == ids[:, 0].tolist()
 
 
+def test_a_packed_index_file_is_searched_where_it_lies(tmp_path: Path, run: Run) -> None:
+    keys = torch.randn(300, 40, generator=torch.Generator().manual_seed(2))
+    index = fastret.FlatIndex(40, "cosine")
+    index.add(keys, torch.arange(300) + 1000)
+    index.pack()
+    index.save(tmp_path / "index")
+    np.save(tmp_path / "queries.npy", keys[:5].numpy())
+    arguments = ("--keys", tmp_path / "index", "--queries", tmp_path / "queries.npy", "-k", 3, "--json")
+    results = [json.loads(run(*arguments, *options).stdout)["results"] for options in ((), ("--mmap",))]
+    assert results[0] == results[1]
+    assert [result["neighbours"][0]["id"] for result in results[0]] == ["1000", "1001", "1002", "1003", "1004"]
+
+
+def test_mmap_goes_with_an_index_file(tmp_path: Path, run: Run, queries: Path) -> None:
+    result = run("--keys", queries, "--queries", queries, "--mmap")
+    assert result.exit_code == 2
+    assert "--mmap goes with an index file of fastret" in " ".join(result.stderr.split())
+
+
 def test_own_ids_of_an_index_file_come_out(tmp_path: Path, run: Run, keys: torch.Tensor, queries: Path) -> None:
     index = fastret.FlatIndex(4, "l2")
     index.add(keys, torch.arange(30) * 100 + 7)

@@ -143,6 +143,25 @@ def test_range_search_is_strict(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_an_index_that_many_searches_packed_gives_the_same(name: str, generator: np.random.Generator) -> None:
+    index, reference = pair_of_indexes(name, generator.standard_normal((700, 48), dtype=np.float32))
+    queries = generator.standard_normal((100, 48), dtype=np.float32)
+    for more in (0, 1, 40):
+        added = generator.standard_normal((more, 48), dtype=np.float32)
+        index.add(added)
+        reference.add(added)
+        assert_same_neighbours(index.search(queries, 10), reference.search(queries, 10), 48)
+        assert index._stored.memory()["packed keys"] > 0
+        threshold = 15.0 if name == "IndexFlatIP" else 60.0
+        lims, _, ids = index.range_search(queries, threshold)
+        reference_lims, _, reference_ids = reference.range_search(queries, threshold)
+        np.testing.assert_array_equal(lims, reference_lims)
+        for row in range(100):
+            part = slice(int(lims[row]), int(lims[row + 1]))
+            assert set(ids[part]) == set(reference_ids[part])
+
+
 def test_arrays_to_fill_are_filled_and_returned(generator: np.random.Generator) -> None:
     index, _ = pair_of_indexes("IndexFlatL2", generator.standard_normal((9, 4), dtype=np.float32))
     queries = generator.standard_normal((2, 4), dtype=np.float32)

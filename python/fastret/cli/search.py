@@ -15,13 +15,14 @@ from .options import MetricName
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..index import FlatIndex
     from ..ops.arrays import Metric
 
 EXAMPLES = """Examples:
 
 fastret search --keys keys.npy --queries queries.npy -k 10 --metric cosine --out neighbours.npz
 
-fastret search --keys corpus.index --queries queries.safetensors --json
+fastret search --keys corpus.index --mmap --queries queries.safetensors --json
 
 fastret search --keys stores/captions --text "a red bicycle"
 
@@ -31,8 +32,8 @@ fastret search --keys captions.npy --text "a red bicycle" --model minilm"""
 class Vectors(NamedTuple):
     rows: Tensor  # [n, D]
     names: list[str] | None = None  # [n], of a store or of --text
-    ids: Tensor | None = None  # [n] int64, of an index file
     metric: Metric | None = None  # of an index file
+    flat_index: FlatIndex | None = None  # of an index file of fastret
     model: Mapping[str, str] | None = None  # `Encoder.describe()` of what made them, of a store or of --text
 
 
@@ -80,6 +81,10 @@ def search_files(
     metric: Annotated[
         MetricName | None, typer.Option(help="Default: cosine; for an index file, the one it was built for.")
     ] = None,
+    mmap: Annotated[
+        bool,
+        typer.Option("--mmap", help="Search an index file of fastret where it lies: it may be larger than memory."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the result here: .npz, .json or .trec.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -92,7 +97,9 @@ def search_files(
 
     options = {"model": model, "pooling": pooling, "prompt": prompt, "dtype": dtype, "device": device}
     check_queries(keys, queries, text, options)
-    key_vectors = read_vectors(keys)
+    key_vectors = read_vectors(keys, mmap)
+    if mmap and key_vectors.flat_index is None:
+        raise typer.BadParameter(f"--mmap goes with an index file of fastret, which {keys} is not")
     query_vectors = embed_words(text, key_vectors, options) if text else read_vectors(cast(Path, queries))
     check_same_model(query_vectors.model, key_vectors.model)
     neighbours = find_neighbours(query_vectors, key_vectors, k, metric.value if metric else None)
@@ -156,8 +163,8 @@ def check_same_model(queries: Mapping[str, str] | None, keys: Mapping[str, str] 
             )
 
 
-def read_vectors(path: Path) -> Vectors:
-    """Vectors from a file or folder; what it is, its first bytes tell.
+def read_vectors(path: Path, mmap: bool = False) -> Vectors:
+    """Vectors from a file or folder; what it is, its first bytes tell. `mmap` leaves those of an index in their file.
 
     Raises OSError if it cannot be opened, ValueError or RuntimeError, naming it, if it was altered or holds no [n, D]
     floating-point vectors.
@@ -182,23 +189,22 @@ def read_vectors(path: Path) -> Vectors:
     if magic[8:] != b"{":  # safetensors: eight bytes of length, then JSON
         raise ValueError(f"{path}: must be .npy, .safetensors, a store, or an index file of fastret or FAISS")
     if is_index_file(path):
-        index = FlatIndex.load(path)
-        return Vectors(index.vectors, ids=index.ids, metric=index.metric)
+        index = FlatIndex.load(path, mmap=mmap)
+        return Vectors(index.vectors, metric=index.metric, flat_index=index)
     return Vectors(read_safetensors(path, "embeddings"))
 
 
 def find_neighbours(queries: Vectors, keys: Vectors, k: int, metric: Metric | None) -> Neighbours:
     """Search; raises ValueError if the metric is not the one that an index file was built for."""
-    import torch
-
     from ..ops import search
 
     if keys.metric and metric and keys.metric != metric:
         raise ValueError(f"--metric {metric} was asked for, the index was built for {keys.metric}")
     metric = metric or keys.metric or "cosine"
-    scores, ids = search(queries.rows, keys.rows, k, metric)
-    if keys.ids is not None:
-        ids = torch.nn.functional.pad(keys.ids, (0, 1), value=-1)[ids]  # nothing found, -1, stays -1
+    if keys.flat_index is not None:
+        scores, ids = keys.flat_index.search(queries.rows, k)
+    else:
+        scores, ids = search(queries.rows, keys.rows, k, metric)
     query_names = queries.names or [str(row) for row in range(len(queries.rows))]
     return Neighbours(metric, query_names, keys.names, scores, ids)
 
