@@ -110,7 +110,7 @@ def test_the_vectors_stay_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "index"
     saved(path)
     mapped = FlatIndex.load(path, mmap=True)
-    packing = mapped._packing.packed.packing
+    packing = mapped._packing.packed(mapped.vectors).packing
     in_memory = [
         [int(end, 16) for end in line.split()[0].split("-")] + line.split()[1:2]
         for line in Path("/proc/self/maps").read_text().splitlines()

@@ -150,7 +150,7 @@ def test_many_small_adds_to_a_packed_index_move_its_panels_only_a_few_times() ->
     index.pack()
     for _ in range(1500):
         index.add(vectors(1))
-        storages.add(index._packing.packed.packing.panels.data_ptr())
+        storages.add(index._packing.packed(index.vectors).packing.panels.data_ptr())
     assert len(storages) < 10
     assert index.memory()["packed keys"] < 2 * 2100 * (DIM + 20)
 
@@ -197,6 +197,7 @@ def test_copies_are_packed_indexes_of_their_own(copied) -> None:
     index.pack()
     other = copied(index)
     assert is_packed(other)
+    assert len(pickle.dumps(index)) < sum(index.memory().values()) + 2000  # each part once
     other.add(torch.zeros(1, DIM))
     index.add(torch.ones(1, DIM))
     assert_answers(index, torch.cat([vectors(300), torch.ones(1, DIM)]))

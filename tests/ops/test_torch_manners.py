@@ -15,6 +15,7 @@ import torch._dynamo.testing
 from hard_vectors import METRICS, normal
 from same_bits import assert_same_bits
 from torch import Generator, Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import fastret
 
@@ -128,6 +129,18 @@ def test_meta_tensors_give_shapes(generator: Generator) -> None:
     want = every_op(queries, keys, 50)
     got = every_op(queries.to("meta"), keys.to("meta"), 50)
     assert [(t.shape, t.dtype, t.device.type) for t in got] == [(t.shape, t.dtype, "meta") for t in want]
+
+
+def test_cuda_tensors_go_to_the_search_of_their_device() -> None:
+    with FakeTensorMode():  # tensors of a device that need not be there
+        queries, keys = torch.empty(6, 40, device="cuda"), torch.empty(90, 40, device="cuda")
+        packed = fastret.pack(keys)
+        assert packed.packing is None and packed.keys.device.type == "cuda"
+        for searched in (keys, packed):
+            allowed = torch.empty(90, dtype=torch.bool, device="cuda")
+            scores, ids = fastret.search(queries, searched, 5, allowed=allowed, first_pass="int8")
+            assert scores.shape == ids.shape == (6, 5) and ids.device.type == "cuda"
+        assert fastret.explain_search(queries, packed, 5).answered_by == {"device": 6}
 
 
 def test_autocast_changes_no_bit(generator: Generator) -> None:

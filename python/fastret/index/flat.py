@@ -244,12 +244,7 @@ class FlatIndex:
 
     def memory(self) -> dict[str, int]:
         """Bytes held by "vectors", "ids" and "packed keys", room for the next adds included."""
-        packed = self._packing.packed
-        return {
-            "vectors": self._vectors.nbytes,
-            "ids": self._ids.nbytes,
-            "packed keys": packed.overhead_bytes if packed else 0,
-        }
+        return {"vectors": self._vectors.nbytes, "ids": self._ids.nbytes, "packed keys": self._packing.nbytes}
 
     def remove(self, ids: int | Ids) -> int:
         """Remove the vectors with these ids, [n] integers; return how many there were. Unknown ids are fine."""
@@ -281,7 +276,7 @@ class FlatIndex:
         Raises OSError if it cannot be written whole; what was at `path` before is then still there.
         """
         vectors = self.vectors
-        keys = self._packing.packed if packed else None
+        keys = self._packing.packed(vectors) if packed else None
         write_index_file(path, IndexFile(vectors, self.ids, self.metric, self._next_id, self.first_pass, keys))
 
     @classmethod
@@ -361,11 +356,13 @@ class FlatIndex:
 
     def _keys_for(self, num_queries: int) -> Tensor | PackedKeys:
         """The vectors, packed where searches, this one included, have made that worth it."""
-        if self._packing.packed is None:
-            vectors = self.vectors
+        vectors = self.vectors
+        packed = self._packing.packed(vectors)
+        if packed is None:
             with self._lock:  # one thread packs, the others wait for it
                 self._packing.count_queries(num_queries, vectors)
-        return self.vectors if self._packing.packed is None else self._packing.packed
+            packed = self._packing.packed(vectors)
+        return vectors if packed is None else packed
 
     def _checked_rows(self, operation: str, name: str, array: Array) -> Tensor:
         rows = to_tensor(f"FlatIndex.{operation}", name, array)

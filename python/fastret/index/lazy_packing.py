@@ -7,7 +7,7 @@ from torch import Tensor
 from ..ops import PackedKeys, pack
 from ..ops.arrays import Metric
 from ..ops.first_pass import FirstPass
-from ..ops.packing import extend, packed_first_pass
+from ..ops.packing import Packing, extend
 
 # Packing costs what scoring some 40 to 80 queries in float32 does, and a packed search saves most of that: by then
 # the searches have cost as much.
@@ -17,44 +17,57 @@ _FRAME_OUTGROWN = 4
 
 
 class LazyPacking:
-    """The packed keys of an index, if any. Its methods may not overlap: the index holds a lock."""
+    """What packing stored beside the vectors of an index, if it did.
+
+    The vectors are the index's, which hands them in: they may move. Changes may not overlap: the index holds a lock.
+    """
 
     def __init__(self, metric: Metric, first_pass: FirstPass) -> None:
-        self.metric = metric
-        self.first_pass = first_pass
-        self.packed: PackedKeys | None = None
+        self._metric = metric
+        self._first_pass = first_pass
+        self._stored: tuple[FirstPass, Packing] | None = None
+        self._rows = 0  # vectors that are packed
         self._framed = 0  # vectors that there were when the frame was chosen
         self._queries = 0  # that searches of unpacked keys have brought
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of what is stored."""
+        return self._stored[1].nbytes if self._stored else 0
+
+    def packed(self, vectors: Tensor) -> PackedKeys | None:
+        """The vectors [N, D] as packed keys."""
+        return PackedKeys(vectors, self._metric, *self._stored) if self._stored else None
 
     def count_queries(self, num_queries: int, vectors: Tensor) -> None:
         """Count those of a search that finds the vectors [N, D] unpacked, and pack them when there were enough."""
         self._queries += num_queries
-        if self.packed is None and self._queries > _WORTH_PACKING_QUERIES:
+        if self._stored is None and self._queries > _WORTH_PACKING_QUERIES:
             self.pack(vectors)
 
     def pack(self, vectors: Tensor) -> None:
         """Pack the vectors [N, D] now, unless their pass reads the vectors themselves."""
-        if vectors.device.type == "cpu" and self._stored_pass(vectors) != "float32":
-            self.put(pack(vectors, self.first_pass, self.metric))
+        if vectors.device.type == "cpu":
+            self.put(pack(vectors, self._first_pass, self._metric))
+            self._framed = self._rows
 
     def put(self, packed: PackedKeys) -> None:
-        """Take over packed keys, of an index file."""
-        self.packed = packed
-        self._framed = packed.ntotal
+        """Take over what is stored beside packed keys."""
+        self._rows = packed.ntotal
+        self._framed = self._framed or self._rows
+        self._stored = (packed.first_pass, packed.packing) if packed.packing else None
 
     def extend(self, vectors: Tensor) -> None:
         """The index now holds the vectors [N', D], whose first N are the packed ones."""
-        if self.packed is None:
+        packed = self.packed(vectors[: self._rows])
+        if packed is None:
             return
         if len(vectors) >= _FRAME_OUTGROWN * self._framed:
             self.pack(vectors)
         else:
-            self.packed = extend(self.packed, vectors)
+            self.put(extend(packed, vectors))
 
     def drop(self) -> None:
-        """Forget the packed keys, and what searches brought: the vectors have changed."""
-        self.packed = None
+        """Forget what is stored, and what searches brought: the vectors have changed."""
+        self._stored = None
         self._queries = 0
-
-    def _stored_pass(self, vectors: Tensor) -> FirstPass:
-        return packed_first_pass(vectors.shape[1]) if self.first_pass == "auto" else self.first_pass

@@ -63,7 +63,7 @@ class MappedFlatIndex(FlatIndex):
 
     def pack(self) -> None:
         """Raises ValueError unless the file has packed keys: they would have to be written to it."""
-        if self._packing.packed is None and self.first_pass != "float32":
+        if self._packing.packed(self.vectors) is None and self.first_pass != "float32":
             self._refuse("pack")
 
     def _refuse(self, operation: str) -> NoReturn:
@@ -114,7 +114,7 @@ class MappedFlatIndex(FlatIndex):
         size = max(1, self._shard_bytes // row_bytes // PANEL_KEYS) * PANEL_KEYS
         disable = None if self._progress is None else not self._progress
         starts = range(0, max(1, self.ntotal), size)
-        packed = self._packing.packed
+        packed = self._packing.packed(self.vectors)
         for first in tqdm(starts, desc=what, unit="shard", disable=disable, leave=False):
             last = min(self.ntotal, first + size)
             yield first, last, self.vectors[first:last] if packed is None else packed.rows(first, last)

@@ -29,6 +29,11 @@ class Packing(NamedTuple):
     # Whether some keys never enter the pass: infinite ones and those of norms that float32 arithmetic cannot hold.
     has_unbounded: bool
 
+    @property
+    def nbytes(self) -> int:
+        """Memory, room for more keys included."""
+        return self.panels.nbytes + self.facts.nbytes + self.frame.nbytes
+
     def rows(self, first: int, last: int) -> Packing:
         """That of keys first ... last - 1 alone, in the same memory."""
         panels = slice(first // PANEL_KEYS, _num_panels(last))
@@ -62,7 +67,7 @@ class PackedKeys:
     @property
     def overhead_bytes(self) -> int:
         """What packing added to the memory of the keys, room for more keys included."""
-        return sum(part.nbytes for part in self.packing or () if isinstance(part, Tensor))
+        return self.packing.nbytes if self.packing else 0
 
     @property
     def nbytes(self) -> int:
