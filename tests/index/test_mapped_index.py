@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fastret import FlatIndex
-from fastret.index.mapped import MappedFlatIndex
+from fastret.index import MappedFlatIndex
 
 DIM = 40
 SHARD_BYTES = 64 * DIM * 4  # of float32: 64 rows

@@ -112,6 +112,13 @@ def test_rows_of_packed_keys_count_from_0(dtype: torch.dtype, generator: Generat
         assert_finds(packed.rows(first, last), queries, keys[first:last], f"{first} to {last}")
 
 
+@pytest.mark.parametrize(("first", "last"), [(5, 40), (-32, 40), (64, 32), (0, 101)])
+def test_rows_begin_a_panel(first: int, last: int) -> None:
+    sentence = f"PackedKeys.rows: first must be a multiple of 32 and first <= last <= 100, got {first} and {last}"
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        fastret.pack(X).rows(first, last)
+
+
 def test_another_first_pass_reads_the_keys_themselves(generator: Generator) -> None:
     queries, keys = normal(20, 200, 40, generator)
     packed = fastret.pack(keys, "int8")

@@ -1,5 +1,6 @@
 """Indexes: stored vectors with ids, searched exactly."""
 
 from .flat import FlatIndex
+from .mapped import MappedFlatIndex
 
-__all__ = ["FlatIndex"]
+__all__ = ["FlatIndex", "MappedFlatIndex"]

@@ -304,7 +304,7 @@ class FlatIndex:
         Raises ValueError, naming the file, if it is truncated or (with verify) altered.
         """
         if mmap:
-            from .mapped import MappedFlatIndex
+            from .mapped import MappedFlatIndex  # which is a FlatIndex itself
 
             if torch.device(device).type != "cpu":
                 raise ValueError(f"FlatIndex.load: a mapped file is searched on the CPU, got device {str(device)!r}")

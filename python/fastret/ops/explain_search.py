@@ -34,7 +34,8 @@ class SearchExplanation:
 
     @property
     def fallbacks(self) -> int:
-        """Queries that the chosen first pass could not answer: it kept too many keys, or the query is too large."""
+        """Queries that the chosen first pass could not answer: it kept too many keys, k is near N, or the query is
+        beyond its numbers."""
         return len(self.rescored) - self.answered_by.get(self.first_pass, 0)
 
     def __str__(self) -> str:

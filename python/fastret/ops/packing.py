@@ -75,7 +75,15 @@ class PackedKeys:
         return self.keys.nbytes + self.overhead_bytes
 
     def rows(self, first: int, last: int) -> PackedKeys:
-        """Keys first ... last - 1 alone, which then count from 0, in the same memory; `first` begins a panel."""
+        """Keys first ... last - 1 alone, which then count from 0, in the same memory.
+
+        Raises ValueError unless `first` begins a panel: is a multiple of 32.
+        """
+        if not 0 <= first <= last <= self.ntotal or first % PANEL_KEYS:
+            raise ValueError(
+                f"PackedKeys.rows: first must be a multiple of {PANEL_KEYS} and first <= last <= {self.ntotal}, "
+                f"got {first} and {last}"
+            )
         return replace(self, keys=self.keys[first:last], packing=self.packing and self.packing.rows(first, last))
 
     def __repr__(self) -> str:
