@@ -128,6 +128,8 @@ void test_search() {
     check({5, 20000, 4, metric, Family::ascending}, 9, {threads<1>()}, 2);
     check({5, 20000, 4, metric, Family::normal, DType::f32, DType::f32, true}, 9, {threads<1>()}, 3);
   }
+  // The best keys are all in the sample that thresholds start from.
+  check({5, 20000, 4, Metric::inner_product, Family::panels}, 40, {threads<1>()}, 4);
   keys_packed_by_one_set_are_searched_by_another();
   packing_again_from_a_panel_on_changes_nothing();
 }

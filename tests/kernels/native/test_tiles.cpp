@@ -123,6 +123,40 @@ void multiplies_tiles() {
     }
 }
 
+// Rows as they lie in memory, each key also with itself.
+void multiplies_rows() {
+  Random random(8);
+  for (const int64_t dim : dims(7)) {
+    std::vector<ExactArray<float>> rows;
+    const float* pointers[kRowTileQueries + kPanelKeys];
+    for (const float*& pointer : pointers) {
+      rows.emplace_back(size_t(dim));
+      for (size_t d = 0; d < size_t(dim); ++d) rows.back()[d] = bell(random);
+      pointer = rows.back().data();
+    }
+    const float* const* keys = pointers + kRowTileQueries;
+    for_each_set([&](const Primitives& isa) {
+      for (int num_queries = 1; num_queries <= kRowTileQueries; ++num_queries) {
+        ExactArray<float> dots{size_t(num_queries * kPanelKeys)}, squares{kPanelKeys};
+        isa.row_tile(pointers, num_queries, keys, dim, dots.data(), squares.data());
+        for (int r = -1; r < num_queries; ++r)  // -1: the key itself
+          for (int i = 0; i < kPanelKeys; ++i) {
+            const float got = r < 0 ? squares[size_t(i)] : dots[size_t(r * kPanelKeys + i)];
+            double want = 0, magnitude = 0;
+            for (int64_t d = 0; d < dim; ++d) {
+              const double term = double((r < 0 ? keys[i] : pointers[r])[d]) * keys[i][d];
+              want += term;
+              magnitude += std::abs(term);
+            }
+            const double roundings = r < 0 ? double(dim / 4 + 16) : 2.001 * double(dim);
+            expect(std::abs(got - want) <= roundings * kU * magnitude, isa.name, " row tile, D ", dim, ", ",
+                   num_queries, " queries, query ", r, ", key ", i, ": ", got, ", wanted ", want);
+          }
+      }
+    });
+  }
+}
+
 // A tile's facts and what was kept before it.
 struct FilterCase {
   bool integers;
@@ -225,6 +259,7 @@ void filters_tiles() {
 
 void test_tiles() {
   multiplies_tiles();
+  multiplies_rows();
   filters_tiles();
 }
 

@@ -95,11 +95,12 @@ class Vectors {
   ExactArray<uint16_t> half_;
 };
 
-enum class Family { normal, ascending, ties, duplicates, offset, magnitudes, specials };
+enum class Family { normal, ascending, ties, duplicates, offset, magnitudes, specials, panels };
+// All but panels, which differ only where there are many.
 constexpr Family kFamilies[] = {Family::normal, Family::ascending,  Family::ties,    Family::duplicates,
                                 Family::offset, Family::magnitudes, Family::specials};
-constexpr const char* kFamilyNames[] = {"normal", "ascending",  "ties",    "duplicates",
-                                        "offset", "magnitudes", "specials"};
+constexpr const char* kFamilyNames[] = {"normal", "ascending",  "ties",     "duplicates",
+                                        "offset", "magnitudes", "specials", "panels"};
 
 inline void fill(Vectors& vectors, Family family, Random& random) {
   const float specials[] = {kNan, kInf, -kInf, 0.0f, -0.0f, 1e-45f, 3e38f, -1e-38f};
@@ -112,6 +113,7 @@ inline void fill(Vectors& vectors, Family family, Random& random) {
     for (int64_t d = 0; d < vectors.dim(); ++d) {
       float x = bell(random);
       if (family == Family::ascending) x = (1 + 0.1f * x) * float(r + 1);
+      if (family == Family::panels) x = (1 + 0.1f * x) * (r / kPanelKeys % 4 ? 1.0f : 10.0f);
       if (family == Family::ties) x = float(int(random() % 3) - 1);
       if (family == Family::duplicates) x = first[size_t(d)] * (1 + float(int(random() % 5) - 2) * 0x1p-23f);
       if (family == Family::offset) x += 1e5f;

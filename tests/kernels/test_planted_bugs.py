@@ -1,0 +1,219 @@
+"""The native tests find bugs: each one here is planted in one source, which is compiled and linked anew."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from test_native import NEON_TOOLS, ROOT, build, build_for_neon, emulate, run
+
+
+class PlantedBug(NamedTuple):
+    file: str  # below csrc/kernels
+    original: str
+    planted: str
+    group: str  # that must fail
+    recompiled: str = ""  # the source that includes the file, where it is a header
+    instruction_set: str = "scalar"  # the first that the bug is in
+
+
+PLANTED_BUGS = {
+    # What scores are made of.
+    "the last dimension of a row is missed": PlantedBug(
+        "cpu/scalar.cpp", "j < width", "j < width - (width < 16)", "primitives"
+    ),
+    "a lane is not folded": PlantedBug(
+        "canonical.h", "j < half", "j < half - (half == 4)", "primitives", "cpu/scalar.cpp"
+    ),
+    "a fused multiply-add": PlantedBug(
+        "cpu/scalar.cpp",
+        "lanes[j] += term == Term::product ? x * y : (x - y) * (x - y)",
+        "lanes[j] = term == Term::product ? lanes[j] + x * y : __builtin_fma(x - y, x - y, lanes[j])",
+        "primitives",
+    ),
+    # What the first pass is made of.
+    "a sign of the rotation is another": PlantedBug(
+        "rotation.h", "state >> 31 ? -1.0f", "state >> 31 || &sign == signs + 7 ? -1.0f", "first_pass", "cpu/scalar.cpp"
+    ),
+    "the last block is not rotated": PlantedBug(
+        "rotation.h", "if (dim % size)", "if (false)", "first_pass", "cpu/scalar.cpp"
+    ),
+    "the shift of bytes is dropped": PlantedBug("cpu/scalar.cpp", "int(n) + shift", "int(n)", "first_pass"),
+    "halves are rounded away from zero": PlantedBug("cpu/scalar.cpp", "std::rint(", "std::round(", "first_pass"),
+    "a key that reaches the threshold exactly is dropped": PlantedBug(
+        "cpu/scalar.cpp", "upper >= sink.threshold", "upper > sink.threshold", "tiles"
+    ),
+    "AVX2: butterflies go astray": PlantedBug(
+        "cpu/avx2.cpp", "_mm256_permute_ps(v, 0x4e)", "_mm256_permute_ps(v, 0x1b)", "first_pass", "", "avx2"
+    ),
+    "AVX2: the shift of bytes is dropped": PlantedBug(
+        "cpu/avx2.cpp", "_mm256_add_epi16(n, shifts)", "n", "first_pass", "", "avx2"
+    ),
+    "AVX2: the last steps of a panel are not packed": PlantedBug(
+        "cpu/avx2.cpp", "for (; s < steps; ++s)", "for (; s + 1 < steps; ++s)", "first_pass", "", "avx2"
+    ),
+    "AVX2: pairs of products overflow": PlantedBug(
+        "cpu/avx2.cpp", "kInt8QueryLevels = 64", "kInt8QueryLevels = 127", "tiles", "", "avx2"
+    ),
+    "AVX2: keys that are not allowed are kept": PlantedBug(
+        "cpu/avx2.cpp", "kept &= allowed; kept", "; kept", "tiles", "", "avx2"
+    ),
+    "AVX2: half a panel is multiplied": PlantedBug(
+        "cpu/avx2_tiles.h", "first < kPanelKeys", "first < kPanelKeys / 2", "tiles", "cpu/avx2.cpp", "avx2"
+    ),
+    "AVX-VNNI: keys are taken for signed": PlantedBug(
+        "cpu/avx_vnni.cpp", "dpbusd_avx_epi32(sum, keys, query)", "dpbusd_avx_epi32(sum, query, keys)", "tiles", "",
+        "avx2_vnni",
+    ),
+    "AVX-512: half of the keys that are not allowed are kept": PlantedBug(
+        "cpu/avx512.cpp", "allowed >> 16 * half", "allowed", "tiles", "", "avx512"
+    ),
+    "AVX-512: one half of a panel stands for the other": PlantedBug(
+        "cpu/avx512_tiles.h", "sums[r][1], high", "sums[r][1], low", "tiles", "cpu/avx512.cpp", "avx512"
+    ),
+    "AVX-512 VNNI: keys are taken for signed": PlantedBug(
+        "cpu/avx512_vnni.cpp", "dpbusd_epi32(sum, keys, query)", "dpbusd_epi32(sum, query, keys)", "tiles", "",
+        "avx512_vnni",
+    ),
+    "NEON: butterflies go astray": PlantedBug(
+        "cpu/neon.cpp", "vextq_f32(v, v, 2)", "vextq_f32(v, v, 1)", "first_pass", "", "neon"
+    ),
+    "NEON: keys that are not allowed are kept": PlantedBug(
+        "cpu/neon.cpp", "kept &= allowed; kept", "; kept", "tiles", "", "neon"
+    ),
+    "NEON: signs are turned in all bits but the sign": PlantedBug(
+        "cpu/neon_tiles.h", "vdupq_n_u8(0x80)", "vdupq_n_u8(0x7f)", "tiles", "cpu/neon.cpp", "neon"
+    ),
+    "NEON dot product: keys are taken for signed": PlantedBug(
+        "cpu/neon_dotprod.cpp", "return signed_keys(stored)", "return stored", "tiles", "", "neon_dotprod"
+    ),
+    # What is kept.
+    "a candidate that could tie is dropped": PlantedBug(
+        "cpu/candidates.h", "sink.uppers[i] >= sink.threshold", "sink.uppers[i] > sink.threshold", "candidates",
+        "cpu/scan.cpp",
+    ),
+    "upper ends make the threshold": PlantedBug(
+        "cpu/candidates.h", "reaching[count] = lowers_[i]", "reaching[count] = sink.uppers[i]", "search", "cpu/scan.cpp"
+    ),
+    "a merge loses a candidate": PlantedBug(
+        "cpu/candidates.h", "= sink.count + other_sink.count;", "= sink.count + other_sink.count - 1;",
+        "search_in_threads", "cpu/scan.cpp",
+    ),
+    "the k-th largest is the one before it": PlantedBug(
+        "cpu/kth_largest.h", "return middle[k - 1]", "return middle[k - (k > 1 ? 2 : 1)]", "search", "cpu/scan.cpp"
+    ),
+    "a part of the keys is not merged": PlantedBug(
+        "cpu/scan.cpp", "part = 1; part < key_parts_", "part = 2; part < key_parts_", "search_in_threads"
+    ),
+    "keys that the pass cannot hold are forgotten": PlantedBug(
+        "cpu/key_panels.cpp", "keys.push_back(first_key + i)", "(void)keys", "search"
+    ),
+    "places beyond the last key hold keys": PlantedBug(
+        "cpu/key_panels.cpp", "first + i + r < rows_", "first + i + r <= rows_", "search"
+    ),
+    "excluded keys are found": PlantedBug("cpu/scan.cpp", "if (block_.excludes(q, place))", "if (false)", "search"),
+    "a guessed threshold is taken for proven": PlantedBug(
+        "cpu/search.cpp", "else if (scan.failed(i))", "else if (false)", "search"
+    ),
+    "a query with too many candidates is left unanswered": PlantedBug(
+        "cpu/search.cpp", "left.push_back(scan.queries()[size_t(i)])", "(void)left", "search"
+    ),
+    "equal scores: the larger id first": PlantedBug(
+        "cpu/search.cpp", "~ascending(value)) << 32 | id", "~ascending(value)) << 32 | ~id", "search"
+    ),
+    "a key of several queries meets the first of them only": PlantedBug(
+        "cpu/rescore.cpp", "std::min(first + r, run.end - 1)].query", "run.begin].query", "search"
+    ),
+    "a score that equals the threshold is found": PlantedBug(
+        "cpu/range_search.cpp", "if (value > threshold_) found_[", "if (value >= threshold_) found_[", "range_search"
+    ),
+    # select_k.
+    "-0 sorts before +0": PlantedBug("cpu/select_k.cpp", "value + 0.0f", "value", "select_k"),
+    "equal values: the larger column first": PlantedBug(
+        "cpu/select_k.cpp", "std::sort(keys.begin(), keys.end(), std::greater<uint64_t>())",
+        "std::sort(keys.begin(), keys.end(), [](auto a, auto b) { return a >> 32 == b >> 32 ? a < b : a > b; })",
+        "select_k",
+    ),
+    "an infinitely bad value is no value": PlantedBug(
+        "cpu/select_k.cpp", "(!full && values[c] >= threshold)", "false", "select_k"
+    ),
+}  # fmt: skip
+
+
+@cache
+def made(neon: bool) -> Path:
+    return build_for_neon() if neon else build("")
+
+
+@cache
+def instruction_sets(neon: bool) -> list[str]:
+    program = made(neon) / "native_tests"
+    return (emulate if neon else run)(program, "--sets").stdout.split()
+
+
+def runner_for(instruction_set: str) -> tuple[Path, Callable[..., subprocess.CompletedProcess[str]]]:
+    """The build that has the instruction set, and what runs it; skips where there is none."""
+    if instruction_set in instruction_sets(neon=False):
+        return made(neon=False), run
+    if not instruction_set.startswith("neon"):
+        pytest.skip(f"this machine lacks {instruction_set}")
+    if not all(map(shutil.which, NEON_TOOLS)):
+        pytest.skip(f"needs {' and '.join(NEON_TOOLS)}")
+    return made(neon=True), emulate
+
+
+@pytest.fixture
+def csrc(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "csrc" / "kernels", tmp_path / "csrc/kernels", ignore=shutil.ignore_patterns("cuda"))
+    return tmp_path / "csrc"
+
+
+@pytest.mark.parametrize("source", ["cpu/scalar.cpp", "cpu/scan.cpp"])
+def test_without_a_planted_bug_nothing_is_found(source: str, csrc: Path, tmp_path: Path) -> None:
+    result = run(link_with(source, csrc, made(neon=False), tmp_path), "tiles", "search_in_threads")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", PLANTED_BUGS)
+def test_a_planted_bug_is_found(name: str, csrc: Path, tmp_path: Path) -> None:
+    bug = PLANTED_BUGS[name]
+    folder, runner = runner_for(bug.instruction_set)
+    mutated = csrc / "kernels" / bug.file
+    source = mutated.read_text()
+    assert source.count(bug.original) == 1
+    mutated.write_text(source.replace(bug.original, bug.planted))
+    result = runner(link_with(bug.recompiled or bug.file, csrc, folder, tmp_path), bug.group)
+    assert "FAILED" in result.stderr, f"{bug.group} passes in spite of: {name}"
+
+
+def test_every_source_of_an_instruction_set_has_a_planted_bug() -> None:
+    names = [path.name for path in (ROOT / "csrc/kernels/cpu").iterdir()]
+    sources = {f"cpu/{name}" for name in names if name.startswith(("scalar", "avx", "neon"))}
+    assert sources <= {bug.file for bug in PLANTED_BUGS.values()}
+
+
+def link_with(source: str, csrc: Path, folder: Path, target: Path) -> Path:
+    """native_tests as it is in `folder`, but with `source` compiled from `csrc`."""
+    mutant, program = target / "mutant.o", target / "native_tests"
+    objects: list[Path] = []
+    compiler: list[str] = []
+    for entry in json.loads((folder / "compile_commands.json").read_text()):
+        words = shlex.split(entry["command"])
+        output = words.index("-o")
+        if Path(entry["file"]).resolve() != ROOT / "csrc" / "kernels" / source:
+            objects.append(folder / words[output + 1])
+            continue
+        compiler = words[: next(i for i, word in enumerate(words) if word.startswith("-"))]
+        flags = [word.replace(str(ROOT / "csrc"), str(csrc)) for word in words[:output]]
+        subprocess.run([*flags, "-O0", "-Wno-error", "-o", mutant, "-c", csrc / "kernels" / source], check=True)
+    # First in the list: its inline functions are the ones that the linker keeps.
+    static = ["-static"] if folder.name == "aarch64" else []
+    subprocess.run([*compiler, mutant, *objects, "-o", program, "-pthread", *static], check=True)
+    return program
