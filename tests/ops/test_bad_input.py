@@ -129,12 +129,44 @@ def test_out_dtype_must_be_a_float_of_at_most_32_bits(out_dtype: torch.dtype) ->
         cosine_scores(out_dtype=out_dtype)
 
 
+# int8 panels of X
+PANELS, FACTS, FRAME = torch.zeros(4, 1, 32, dtype=torch.int32), torch.zeros(4, 5, 32), torch.zeros(2, 4)
 DIRECT = [
     (lambda ops: ops.search(Q, X[:, :3], 3, 0), "search: queries and keys must share D, got [8, 4] and [100, 3]"),
     (lambda ops: ops.search(Q[0], X, 3, 0), "search: queries and keys must have 2 axes, got [4] and [100, 4]"),
     (lambda ops: ops.search(Q, X, -3, 0), "search: k must not be negative, got -3"),
     (lambda ops: ops.search(Q, X, 3, 3), "search: metric must be 0 (ip), 1 (cosine) or 2 (l2), got 3"),
     (lambda ops: ops.search(Q.int(), X, 3, 0), "search: dtype must be float32, bfloat16 or float16"),
+    (
+        lambda ops: ops.search(Q, X, 3, 0, torch.ones(99, dtype=torch.bool)),
+        "search: allowed must be [100] bool, contiguous, got [99]",
+    ),
+    (
+        lambda ops: ops.search(Q, X, 3, 0, None, torch.ones(8, 2)),
+        "search: excluded must be [8, E] int64, contiguous, got [8, 2]",
+    ),
+    (
+        lambda ops: ops.explained_search(Q, X, 3, 0, 7),
+        "search: first_pass must be 0 (float32), 1 (int16) or 2 (int8), got 7",
+    ),
+    (
+        lambda ops: ops.explained_search(Q, X, 3, 0, 2, PANELS),
+        "search: panels, facts and frame belong together",
+    ),
+    (
+        lambda ops: ops.explained_search(Q, X, 3, 0, 1, PANELS, FACTS, FRAME),
+        "search: panels must be [4, 2, 32] int32, contiguous, got [4, 1, 32]",
+    ),
+    (
+        lambda ops: ops.range_search(Q, X, 0.0, 0, 2, PANELS, FACTS[:3], FRAME),
+        "range_search: facts must be [4, 5, 32] float32, contiguous, got [3, 5, 32]",
+    ),
+    (
+        lambda ops: ops.pack_keys_(X, 0, 2, FRAME[:, :3], 0, PANELS, FACTS),
+        "pack_keys: frame must be [2, 4] float32, contiguous, got [2, 3]",
+    ),
+    (lambda ops: ops.pack_keys_(X, 0, 2, FRAME, 5, PANELS, FACTS), "pack_keys: first_panel must be 0 to 4, got 5"),
+    (lambda ops: ops.key_frame(X[0], 0), "key_frame: keys must have 2 axes, got [4]"),
     (lambda ops: ops.select_k(X[0], 3, True), "select_k: values must have 2 axes, got [4]"),
     (lambda ops: ops.select_k(X, -3, True), "select_k: k must not be negative, got -3"),
     (lambda ops: ops.select_k(X.int(), 3, True), "select_k: dtype must be float32, bfloat16 or float16"),

@@ -235,7 +235,7 @@ class FlatIndex:
     def pack(self) -> None:
         """Make the vectors ready for many searches now, rather than once searches have made it worth it.
 
-        See `fastret.pack`. Costs about what scoring 40 queries does; nothing on a CUDA device or where the first
+        See `fastret.pack`. Costs what scoring some 40 to 80 queries does; nothing on a CUDA device or where the first
         pass reads the vectors themselves.
         """
         with self._lock:
@@ -261,9 +261,9 @@ class FlatIndex:
         """A copy of the vector stored under an id, [D]. Raises ValueError if there is none."""
         if not hasattr(id, "__index__"):
             raise TypeError(f"FlatIndex.reconstruct: id must be an integer, got {type(id).__name__}")
-        position = (
-            int(positions_of(torch.tensor([int(id)], device=self.device), self.ids)) if 0 <= id < MOST_IDS else -1
-        )
+        position = -1
+        if 0 <= id < MOST_IDS:
+            position = int(positions_of(torch.tensor([int(id)], device=self.device), self.ids))
         if position < 0:
             raise ValueError(f"FlatIndex.reconstruct: no vector has id {id}")
         return self._vectors[position].clone()
