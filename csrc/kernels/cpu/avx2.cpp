@@ -244,12 +244,6 @@ struct Rounded {
   }
 };
 
-float sum_of_lanes(__m256 v) {
-  float lanes[8];
-  _mm256_storeu_ps(lanes, v);
-  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
-}
-
 Quantised quantise(FirstPass pass, const float* row, int64_t dim, float inverse_scale, int shift,
                    void* target) {
   const __m256 inverse = _mm256_set1_ps(inverse_scale), zero = _mm256_setzero_ps();
@@ -268,8 +262,8 @@ Quantised quantise(FirstPass pass, const float* row, int64_t dim, float inverse_
                        _mm_packus_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1)));
     }
   }
-  return {sum_of_lanes(_mm256_add_ps(low.residual_square, high.residual_square)),
-          sum_of_lanes(_mm256_add_ps(low.norm_square, high.norm_square))};
+  return {sum_of(_mm256_add_ps(low.residual_square, high.residual_square)),
+          sum_of(_mm256_add_ps(low.norm_square, high.norm_square))};
 }
 
 // target[j * kPanelKeys + i] = rows[i][first + j] for an 8 x 8 block.
@@ -368,44 +362,6 @@ void filter_tile(bool integers, const void* dots, int num_queries, const QueryFa
                  const KeyFacts& keys, uint32_t allowed, uint32_t first_place, Sink* sinks) {
   (integers ? filter_tile_of<true> : filter_tile_of<false>)(dots, num_queries, queries, keys, allowed,
                                                             first_place, sinks);
-}
-
-// Four queries and two keys at a time: 8 sums, 2 squares, 2 keys and a query take 13 of 16 registers.
-constexpr int kRowQueries = 4, kRowKeys = 2;
-
-float sum_of(__m256 v) {
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-template <int num_queries>
-void row_tile_of(const float* const* queries, const float* const* keys, int64_t dim, float* dots,
-                 float* squares) {
-  __m256 sums[num_queries][kRowKeys], square_sums[kRowKeys];
-  for (auto& row : sums)
-    for (auto& sum : row) sum = _mm256_setzero_ps();
-  for (auto& sum : square_sums) sum = _mm256_setzero_ps();
-  int64_t d = 0;
-  for (; d + 8 <= dim; d += 8) {
-    __m256 x[kRowKeys];
-    for (int i = 0; i < kRowKeys; ++i) {
-      x[i] = _mm256_loadu_ps(keys[i] + d);
-      square_sums[i] = _mm256_fmadd_ps(x[i], x[i], square_sums[i]);
-    }
-    for (int r = 0; r < num_queries; ++r) {
-      const __m256 q = _mm256_loadu_ps(queries[r] + d);
-      for (int i = 0; i < kRowKeys; ++i) sums[r][i] = _mm256_fmadd_ps(x[i], q, sums[r][i]);
-    }
-  }
-  for (int i = 0; i < kRowKeys; ++i) {
-    squares[i] = sum_of(square_sums[i]);
-    for (int r = 0; r < num_queries; ++r) dots[r * kPanelKeys + i] = sum_of(sums[r][i]);
-    for (int64_t e = d; e < dim; ++e) {
-      squares[i] += keys[i][e] * keys[i][e];
-      for (int r = 0; r < num_queries; ++r) dots[r * kPanelKeys + i] += queries[r][e] * keys[i][e];
-    }
-  }
 }
 
 void row_tile(const float* const* queries, int num_queries, const float* const* keys, int64_t dim,

@@ -61,5 +61,43 @@ void dot_tile_with(const void* queries, int num_queries, const int32_t* start, c
                          steps, static_cast<int32_t*>(dots));
 }
 
+// Four queries and two keys at a time: 8 sums, 2 squares, 2 keys and a query take 13 of 16 registers.
+constexpr int kRowQueries = 4, kRowKeys = 2;
+
+inline float sum_of(__m256 v) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+template <int num_queries>
+void row_tile_of(const float* const* queries, const float* const* keys, int64_t dim, float* dots,
+                 float* squares) {
+  __m256 sums[num_queries][kRowKeys], square_sums[kRowKeys];
+  for (auto& row : sums)
+    for (auto& sum : row) sum = _mm256_setzero_ps();
+  for (auto& sum : square_sums) sum = _mm256_setzero_ps();
+  int64_t d = 0;
+  for (; d + 8 <= dim; d += 8) {
+    __m256 x[kRowKeys];
+    for (int i = 0; i < kRowKeys; ++i) {
+      x[i] = _mm256_loadu_ps(keys[i] + d);
+      square_sums[i] = _mm256_fmadd_ps(x[i], x[i], square_sums[i]);
+    }
+    for (int r = 0; r < num_queries; ++r) {
+      const __m256 q = _mm256_loadu_ps(queries[r] + d);
+      for (int i = 0; i < kRowKeys; ++i) sums[r][i] = _mm256_fmadd_ps(x[i], q, sums[r][i]);
+    }
+  }
+  for (int i = 0; i < kRowKeys; ++i) {
+    squares[i] = sum_of(square_sums[i]);
+    for (int r = 0; r < num_queries; ++r) dots[r * kPanelKeys + i] = sum_of(sums[r][i]);
+    for (int64_t e = d; e < dim; ++e) {
+      squares[i] += keys[i][e] * keys[i][e];
+      for (int r = 0; r < num_queries; ++r) dots[r * kPanelKeys + i] += queries[r][e] * keys[i][e];
+    }
+  }
+}
+
 }  // namespace
 }  // namespace fastret
