@@ -23,7 +23,7 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
   });
   m.def(
       "get_isa", [] { return fastret::primitives().name; },
-      "The instruction set in use: scalar, avx2, avx512 or neon.");
+      "The instruction set in use, one of available_isas().");
   m.def(
       "set_isa",
       [](const std::string& name) {

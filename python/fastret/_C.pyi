@@ -2,7 +2,7 @@
 
 def build_info() -> dict[str, str | bool]: ...
 def get_isa() -> str:
-    """The instruction set in use: scalar, avx2, avx512 or neon."""
+    """The instruction set in use, one of available_isas()."""
 
 def set_isa(name: str) -> None:
     """Use an instruction set from now on. Raises ValueError for one that this machine cannot run."""
