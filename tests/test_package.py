@@ -28,7 +28,19 @@ def run_python(code: str, **environment: str) -> str:
 
 
 def test_importing_fastret_loads_no_heavy_library() -> None:
-    heavy = ("tqdm", "transformers", "matplotlib", "plotly", "scipy", "pyarrow", "PIL", "rich", "typer", "faiss", "cupy")
+    heavy = (
+        "tqdm",
+        "transformers",
+        "matplotlib",
+        "plotly",
+        "scipy",
+        "pyarrow",
+        "PIL",
+        "rich",
+        "typer",
+        "faiss",
+        "cupy",
+    )
     # torch itself may import some of them: only what fastret adds counts.
     code = f"""
 import json, sys, torch
