@@ -5,6 +5,7 @@ set(FASTRET_WARNINGS -Wall -Wextra $<$<BOOL:${FASTRET_WERROR}>:-Werror>)
 add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/isa.cpp
   ${KERNELS_DIR}/cpu/scalar.cpp
+  ${KERNELS_DIR}/cpu/axes_rotation.cpp
   ${KERNELS_DIR}/cpu/error_bound.cpp
   ${KERNELS_DIR}/cpu/first_pass.cpp
   ${KERNELS_DIR}/cpu/key_panels.cpp

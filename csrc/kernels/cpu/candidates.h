@@ -25,6 +25,8 @@ class Candidates {
 
   bool full(const Sink& sink) const { return sink.count >= capacity_; }
   bool overflowed() const { return overflowed_; }
+  // Candidates that came since the last call of settle.
+  int64_t unsettled(const Sink& sink) const { return int64_t(sink.count) - settled_; }
 
   // Looks up the lower ends of the candidates that came since the last call: lower(upper, place), where NaN
   // drops the candidate.

@@ -12,6 +12,8 @@ constexpr double kRoundUp = 1 + 0x1p-20;
 constexpr double kTiny = 0x1p-120;
 constexpr double kLeastSquare = 1e-24;  // in place: what underflowed in a square weighs nothing beside this
 
+constexpr double kHeadWeight = 8;  // near the best where residuals are a hundredth of the norm
+
 float up(double value) {
   return float(value * kRoundUp + kTiny);
 }
@@ -30,6 +32,23 @@ ErrorBound::ErrorBound(Metric metric, FirstPass pass, int64_t dim, double centre
   canonical_ = (1 + 0x1p-10) * (to_float32 + (4 * double(dim) + 16) * kV);
   underflow_ = (double(dim) + 16) * 0x1p-150;
   squared_extra_ = metric == Metric::l2 ? (4 * kU + canonical_ / 2) * kRoundUp : 0.0;
+}
+
+ErrorBound ErrorBound::with_axes(Metric metric, int64_t dim, double centre_norm, double axes_error) {
+  ErrorBound bound(metric, FirstPass::int8, dim, centre_norm);
+  bound.axes_error_ = axes_error;
+  return bound;
+}
+
+float ErrorBound::head_residual(const KeyBounds& bounds, double tail_norm) const {
+  const double tail = tail_norm * kRoundUp + axes_error_ * bounds.norm, weighted = kHeadWeight * bounds.residual;
+  return up(std::sqrt(weighted * weighted + tail * tail));
+}
+
+float ErrorBound::head_norm(const QueryBounds& bounds, double tail_norm) const {
+  const double tail = tail_norm * kRoundUp + axes_error_ * bounds.facts.norm;
+  const double weighted = bounds.facts.norm / kHeadWeight;
+  return up(std::sqrt(weighted * weighted + tail * tail));
 }
 
 ErrorBound ErrorBound::in_place(Metric metric, int64_t dim) {
@@ -61,7 +80,7 @@ KeyBounds ErrorBound::key(const Centred& centred, const Integers& integers) cons
   const double reached = std::max(reach, integers.norm);
   KeyBounds bounds;
   bounds.scale = float(integers.scale);
-  bounds.residual = up(pass_ == FirstPass::float32 ? dot_ * reach : integers.residual + 25 * kU * reached);
+  bounds.residual = up(pass_ == FirstPass::float32 ? dot_ * reach : integers.residual + (25 * kU + axes_error_) * reached);
   bounds.norm = up(reached);
   bounds.component = pass_ == FirstPass::float32 ? 0.0f : float(centred.component);
   const double bias = metric_ == Metric::l2 ? -centred.square / 2 : 0.0;
@@ -72,10 +91,10 @@ KeyBounds ErrorBound::key(const Centred& centred, const Integers& integers) cons
 QueryBounds ErrorBound::query(double centred_norm, double projected_norm, float component,
                               const Integers& integers) const {
   const double reach = projected_norm * kRoundUp;
-  const double rounding = pass_ == FirstPass::float32 ? 0.0 : integers.residual + 20 * kU * reach;
+  const double rounding = pass_ == FirstPass::float32 ? 0.0 : integers.residual + (20 * kU + axes_error_) * reach;
   QueryBounds bounds;
   bounds.facts.scale = float(integers.scale);
-  bounds.facts.norm = up(reach);
+  bounds.facts.norm = up(reach * (1 + axes_error_));
   bounds.facts.residual = up(rounding + 6 * kU * std::abs(double(component)) + canonical_ * centred_norm);
   bounds.facts.component = component;
   bounds.extra = query_extra(centred_norm);

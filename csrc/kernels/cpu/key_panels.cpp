@@ -81,8 +81,21 @@ int in_place_facts(const ErrorBound& bound, const float* squares, int size, floa
   return unbounded;
 }
 
+ErrorBound bound_of(Metric metric, FirstPass pass, int64_t dim, const float* centre,
+                    const PrincipalAxes* principal) {
+  const double centre_norm = std::sqrt(canonical_square(centre, dim));
+  if (!principal) return ErrorBound(metric, pass, dim, centre_norm);
+  return ErrorBound::with_axes(metric, dim, centre_norm, AxesRotation::error(dim, principal->defect));
+}
+
+double norm_beyond(const float* row, int64_t head, int64_t dim) {
+  double square = 0;
+  for (int64_t d = head; d < dim; ++d) square += double(row[d]) * row[d];
+  return std::sqrt(square);
+}
+
 KeyPacker::KeyPacker(const Primitives& isa, const Rows& keys, Metric metric, FirstPass pass,
-                     const float* centre, const float* direction)
+                     const float* centre, const float* direction, const PrincipalAxes* principal)
     : isa_(isa),
       reader_(keys, kRowsPerCall),
       rows_(keys.rows),
@@ -91,15 +104,18 @@ KeyPacker::KeyPacker(const Primitives& isa, const Rows& keys, Metric metric, Fir
       pass_(pass),
       centre_(centre),
       direction_(direction),
-      bound_(metric, pass, keys.dim, std::sqrt(canonical_square(centre, keys.dim))),
+      head_(principal ? principal->head : keys.dim),
+      bound_(bound_of(metric, pass, keys.dim, centre, principal)),
       centred_(size_t(kPanelKeys * padded_dim(keys.dim)), 0.0f),
       quantised_row_(padded_dim(keys.dim) / dims_per_step(pass)) {
+  if (principal) axes_.emplace(isa, *principal, keys.dim);
   if (pass != FirstPass::float32) quantised_.resize(size_t(kPanelKeys * quantised_row_));
 }
 
-int KeyPacker::pack(int64_t number, void* panel, float* facts) {
+int KeyPacker::pack(int64_t number, void* panel, float* facts, float* head_residuals) {
   const int64_t first = number * kPanelKeys, padded = padded_dim(dim_);
   int unbounded = 0;
+  bool present[kPanelKeys] = {};
   for (int i = 0; i < kPanelKeys; i += kRowsPerCall) {
     const float* sources[kRowsPerCall];
     for (int r = 0; r < kRowsPerCall; ++r)  // past the end the last key stands in
@@ -107,38 +123,40 @@ int KeyPacker::pack(int64_t number, void* panel, float* facts) {
     double squares[kRowsPerCall];
     isa_.canonical_squares(sources, nullptr, dim_, squares);
     for (int r = 0; r < kRowsPerCall; ++r) {
-      if (first + i + r < rows_)
-        pack_key(sources[r], squares[r], i + r, facts, unbounded);
+      const bool exists = first + i + r < rows_ && !std::isnan(squares[r]);
+      present[i + r] = exists && fits_first_pass(squares[r]);
+      unbounded += exists && !present[i + r];
+      if (present[i + r])
+        sums_[i + r] = isa_.centre_row(sources[r], unit_scale(metric_, squares[r]), centre_, direction_, dim_,
+                                       centred_.data() + (i + r) * padded);
       else
-        leave_out(kNoKey, i + r, facts);
+        leave_out(exists ? kUnbounded : kNoKey, i + r, facts);
     }
   }
+  if (axes_)
+    for (int64_t i = 0; i < kPanelKeys; i += axes_->max_rows())
+      axes_->rotate(centred_.data() + i * padded, std::min(axes_->max_rows(), kPanelKeys - i), padded);
   const int32_t* rows[kPanelKeys];
-  for (int i = 0; i < kPanelKeys; ++i)
+  for (int i = 0; i < kPanelKeys; ++i) {
+    if (present[i]) pack_key(i, facts, head_residuals);
     rows[i] = pass_ == FirstPass::float32 ? reinterpret_cast<const int32_t*>(centred_.data() + i * padded)
                                           : quantised_.data() + i * quantised_row_;
+  }
   isa_.pack_panel(rows, panel_steps(pass_, dim_), static_cast<int32_t*>(panel));
   return unbounded;
 }
 
-void KeyPacker::pack_key(const float* row, double square, int i, float* facts, int& unbounded) {
-  if (!fits_first_pass(square)) {
-    const bool found = !std::isnan(square);
-    unbounded += found;
-    return leave_out(found ? kUnbounded : kNoKey, i, facts);
-  }
-  float* target = centred_.data() + i * padded_dim(dim_);
-  const Centred centred =
-      isa_.centre_row(row, unit_scale(metric_, square), centre_, direction_, dim_, target);
+void KeyPacker::pack_key(int i, float* facts, float* head_residuals) {
+  float* row = centred_.data() + i * padded_dim(dim_);
   Integers integers;
   if (pass_ != FirstPass::float32) {
-    isa_.rotate(target, dim_);
-    integers =
-        quantise_row(isa_, pass_, target, dim_, kKeyLevels[int(pass_)],
-                     pass_ == FirstPass::int8 ? kInt8Shift : 0, quantised_.data() + i * quantised_row_);
+    if (!axes_) isa_.rotate(row, dim_);
+    integers = quantise_row(isa_, pass_, row, dim_, kKeyLevels[int(pass_)],
+                            pass_ == FirstPass::int8 ? kInt8Shift : 0, quantised_.data() + i * quantised_row_);
   }
-  const KeyBounds bounds = bound_.key(centred, integers);
+  const KeyBounds bounds = bound_.key(sums_[i], integers);
   write_facts(bounds, i, facts);
+  if (head_residuals) head_residuals[i] = bound_.head_residual(bounds, norm_beyond(row, head_, dim_));
 }
 
 void KeyPacker::leave_out(float reason, int i, float* facts) {
@@ -161,9 +179,10 @@ void pack_keys(const PackKeysParams& p, const Parallel& parallel) {
   const int64_t bytes = panel_bytes(p.first_pass, p.keys.dim);
   parallel(num_panels(p.keys.rows) - p.first_panel, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
-    KeyPacker packer(primitives(), p.keys, p.metric, p.first_pass, p.centre, p.direction);
+    KeyPacker packer(primitives(), p.keys, p.metric, p.first_pass, p.centre, p.direction, p.principal);
     for (int64_t panel = p.first_panel + begin; panel < p.first_panel + end; ++panel)
-      packer.pack(panel, static_cast<char*>(p.panels) + panel * bytes, p.facts + panel * kFactsPerPanel);
+      packer.pack(panel, static_cast<char*>(p.panels) + panel * bytes, p.facts + panel * kFactsPerPanel,
+                  p.principal ? p.head_residuals + panel * kPanelKeys : nullptr);
   });
 }
 

@@ -14,15 +14,26 @@ constexpr int64_t kPackedOnceBytes = 32 << 20;  // so small, all keys are packed
 constexpr int64_t kQueriesPerThread = 32;       // so many, threads share queries out rather than keys
 constexpr int64_t kSampledKeys = 4096;          // scanned first, from all over the keys
 
+// So few queries wait for memory, and heads are fewer bytes; of more, some reach the rest of most panels.
+constexpr int64_t kHeadQueries = 4;
+
 float round_down(double value) {
   return float(value - std::abs(value) * 0x1p-22 - 0x1p-140);
 }
 
-// So many of a sample reach the k-th best of all keys, but for one time in some hundred thousand: kf of the k
-// best are expected in a sample of the share f, with a standard deviation of at most sqrt(kf).
+// So many of a sample, of the share f, reach the k-th best of all keys but for one query in a hundred thousand: how
+// many of the k best are in the sample is nearly a Poisson number of mean kf.
 int64_t rank_in_sample(int64_t k, double share) {
+  constexpr double kRisk = 1e-5;
   const double expected = double(k) * share;
-  return std::min(k, int64_t(std::ceil(expected + 4.5 * std::sqrt(expected) + 6)));
+  double term = std::exp(-expected), below = term;  // the chances of `rank - 1` and of less than `rank`
+  int64_t rank = 1;
+  if (expected > 500) return std::min(k, int64_t(std::ceil(expected + 4.5 * std::sqrt(expected))));
+  for (; rank < k && 1 - below > kRisk; ++rank) {
+    term *= expected / double(rank);
+    below += term;
+  }
+  return rank;
 }
 
 // More candidates than this, and a finer pass (for float32: canonical scores of all keys) is cheaper.
@@ -51,12 +62,16 @@ Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> que
       frame_(in_place_ ? Frame{std::vector<float>(size_t(keys.rows.dim), 0.0f),
                                std::vector<float>(size_t(keys.rows.dim), 0.0f)}
                        : keys.frame()),
+      principal_(keys.packed && keys.packed->first_pass == pass_ ? keys.packed->principal : nullptr),
+      heads_first_(principal_ && int64_t(queries_.size()) <= kHeadQueries),
+      head_steps_(heads_first_ ? panel_steps(pass_, principal_->head) : steps_),
       bound_(in_place_ ? ErrorBound::in_place(keys.metric, keys.rows.dim)
-                       : ErrorBound(keys.metric, pass_, keys.rows.dim,
-                                    std::sqrt(canonical_square(frame_.centre.data(), keys.rows.dim)))),
+                       : bound_of(keys.metric, pass_, keys.rows.dim, frame_.centre.data(), principal_)),
       bounds_(queries_.size()),
       facts_(queries_.size()),
-      starts_(queries_.size()) {}
+      head_facts_(queries_.size()),
+      starts_(queries_.size()),
+      tail_starts_(queries_.size()) {}
 
 void Scan::run() {
   const int64_t count = int64_t(queries_.size()), threads = parallel_.num_threads;
@@ -116,56 +131,78 @@ void Scan::pack_queries() {
   const int64_t groups = std::min(count, (tiles + threads - 1) / threads * threads);
   for (int64_t g = 0; g <= groups; ++g) group_starts_.push_back(part(count, g, groups).begin);
   if (!in_place_) packed_queries_.resize(size_t(count * steps_));
+  if (heads_first_) query_tails_.resize(size_t(count * (steps_ - head_steps_)));
   parallel_(groups, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
-    const int64_t padded = padded_dim(keys_.rows.dim);
-    std::vector<float> row(size_t(padded), 0.0f);
-    std::vector<int32_t> packed_row(size_t(padded), 0);
-    for (int64_t g = begin; g < end; ++g) {
-      const int64_t first = group_starts_[size_t(g)], size = group_starts_[size_t(g) + 1] - first;
-      int32_t* packed = packed_queries_.data() + first * steps_;
-      for (int64_t r = 0; r < size; ++r) {
-        pack_query(first + r, row.data(), packed_row.data());
-        if (in_place_) continue;
-        for (int64_t s = 0; s < steps_; ++s) packed[s * size + r] = packed_row[size_t(s)];
-      }
-    }
+    for (int64_t g = begin; g < end; ++g) pack_group(g);
   });
 }
 
-void Scan::pack_query(int64_t i, float* row, void* packed_row) {
-  const int64_t dim = keys_.rows.dim, q = queries_[size_t(i)];
-  const float* query = block_.row(q);
-  const bool centred = keys_.metric == Metric::l2;
-  const std::vector<float> origin(centred ? 0 : size_t(dim), 0.0f);
-  const Centred whole = isa_.centre_row(query, 1.0, centred ? frame_.centre.data() : origin.data(),
-                                        frame_.direction.data(), dim, row);
-  const double whole_norm = std::sqrt(whole.square);
-  double projected_norm = whole_norm;
-  float component = 0;
-  Integers integers;
-  if (pass_ == FirstPass::float32) {
-    std::copy_n(row, dim, static_cast<float*>(packed_row));
-  } else {
-    component = float(whole.component);
-    double square = 0;
-    for (int64_t d = 0; d < dim; ++d) {
-      const double shift = centred ? frame_.centre[size_t(d)] : 0.0;
-      row[d] = float(query[d] - shift - double(component) * frame_.direction[size_t(d)]);
-      square += double(row[d]) * row[d];
-    }
-    projected_norm = std::sqrt(square);
-    isa_.rotate(row, dim);
-    const int levels = pass_ == FirstPass::int8 ? isa_.int8_query_levels : 32767;
-    integers = quantise_row(isa_, pass_, row, dim, levels, 0, packed_row);
-    if (pass_ == FirstPass::int8) {
-      int32_t sum = 0;
-      for (int64_t d = 0; d < dim; ++d) sum += static_cast<const int8_t*>(packed_row)[d];
-      starts_[size_t(i)] = -128 * sum;
-    }
+void Scan::pack_group(int64_t group) {
+  const int64_t first = group_starts_[size_t(group)], size = group_starts_[size_t(group) + 1] - first;
+  const int64_t padded = padded_dim(keys_.rows.dim), tail_steps = steps_ - head_steps_;
+  std::vector<float> rows(size_t(size * padded), 0.0f);
+  std::vector<int32_t> integers(size_t(padded), 0);
+  std::vector<CentredQuery> centred;
+  for (int64_t r = 0; r < size; ++r) centred.push_back(centre_query(first + r, rows.data() + r * padded));
+  if (principal_) {
+    AxesRotation rotation(isa_, *principal_, keys_.rows.dim);
+    for (int64_t r = 0; r < size; r += rotation.max_rows())
+      rotation.rotate(rows.data() + r * padded, std::min(rotation.max_rows(), size - r), padded);
   }
-  bounds_[size_t(i)] = bound_.query(whole_norm, projected_norm, component, integers);
-  facts_[size_t(i)] = bounds_[size_t(i)].facts;
+  for (int64_t r = 0; r < size; ++r) {
+    float* row = rows.data() + r * padded;
+    finish_query(first + r, centred[size_t(r)], row, integers.data());
+    if (in_place_) continue;
+    const int32_t* steps =
+        pass_ == FirstPass::float32 ? reinterpret_cast<const int32_t*>(row) : integers.data();
+    for (int64_t s = 0; s < steps_; ++s) packed_queries_[size_t(first * steps_ + s * size + r)] = steps[s];
+    if (heads_first_)
+      std::copy_n(steps + head_steps_, tail_steps, query_tails_.begin() + (first + r) * tail_steps);
+  }
+}
+
+// The query as the pass scores it, not rotated yet.
+Scan::CentredQuery Scan::centre_query(int64_t i, float* row) const {
+  const int64_t dim = keys_.rows.dim;
+  const float* query = block_.row(queries_[size_t(i)]);
+  const bool shifted = keys_.metric == Metric::l2;
+  const std::vector<float> origin(shifted ? 0 : size_t(dim), 0.0f);
+  const Centred whole = isa_.centre_row(query, 1.0, shifted ? frame_.centre.data() : origin.data(),
+                                        frame_.direction.data(), dim, row);
+  const double norm = std::sqrt(whole.square);
+  if (pass_ == FirstPass::float32) return {norm, norm, 0};
+  const float component = float(whole.component);
+  double square = 0;
+  for (int64_t d = 0; d < dim; ++d) {
+    const double shift = shifted ? frame_.centre[size_t(d)] : 0.0;
+    row[d] = float(query[d] - shift - double(component) * frame_.direction[size_t(d)]);
+    square += double(row[d]) * row[d];
+  }
+  return {norm, std::sqrt(square), component};
+}
+
+// Rotates the query, unless axes did, into integers, and tells its bounds.
+void Scan::finish_query(int64_t i, const CentredQuery& query, float* row, void* target) {
+  const int64_t dim = keys_.rows.dim, head = heads_first_ ? principal_->head : dim;
+  Integers integers;
+  if (pass_ != FirstPass::float32) {
+    if (!principal_) isa_.rotate(row, dim);
+    const int levels = pass_ == FirstPass::int8 ? isa_.int8_query_levels : 32767;
+    integers = quantise_row(isa_, pass_, row, dim, levels, 0, target);
+  }
+  if (pass_ == FirstPass::int8) {
+    int32_t head_sum = 0, tail_sum = 0;
+    const int8_t* elements = static_cast<const int8_t*>(target);
+    for (int64_t d = 0; d < head; ++d) head_sum += elements[d];
+    for (int64_t d = head; d < dim; ++d) tail_sum += elements[d];
+    starts_[size_t(i)] = -128 * head_sum;
+    tail_starts_[size_t(i)] = -128 * tail_sum;
+  }
+  QueryBounds& bounds = bounds_[size_t(i)];
+  bounds = bound_.query(query.norm, query.projected_norm, query.component, integers);
+  facts_[size_t(i)] = head_facts_[size_t(i)] = bounds.facts;
+  if (heads_first_) head_facts_[size_t(i)].norm = bound_.head_norm(bounds, norm_beyond(row, head, dim));
 }
 
 // Packs all keys before the scan, so that threads may share the queries out.
@@ -267,7 +304,6 @@ void Scan::report_unbounded(const std::vector<int64_t>& keys) {
 
 // Groups of queries against some panels.
 void Scan::meet(PanelReader& reader, const PanelRange& range, Range groups, int64_t key_part, int64_t k) {
-  alignas(64) int32_t dots[kMaxTileQueries * kPanelKeys];
   const PanelView view = reader.read(range);
   const PanelView& lookup = reader.stored() ? reader.all() : view;
   const int64_t part_start = key_part * int64_t(queries_.size());
@@ -278,17 +314,59 @@ void Scan::meet(PanelReader& reader, const PanelRange& range, Range groups, int6
     for (int64_t i = 0; i < range.count; ++i) {
       const uint32_t allowed = keys_.allowed_in(range.number(i));
       if (range.skips(i) || !allowed) continue;
-      isa_.dot_tile(pass_, packed_queries_.data() + first * steps_, size, starts_.data() + first,
-                    view.panel(i), steps_, dots);
-      isa_.filter_tile(pass_ != FirstPass::float32, dots, size, facts_.data() + first,
-                       KeyFacts(view.panel_facts(i)), allowed, uint32_t(range.number(i) * kPanelKeys), sinks);
+      scan_tile({view.panel(i), view.panel_facts(i), range.number(i), allowed}, first, size, sinks);
       for (int r = 0; r < size; ++r)
         if (candidates_[size_t(part_start + first + r)].full(sinks[r]))
           make_room(lookup, first + r, key_part, k);
     }
+    // What the heads exclude depends on the threshold: keep it fresh.
+    if (heads_first_ && !goal_.threshold)
+      for (int r = 0; r < size; ++r)
+        if (candidates_[size_t(part_start + first + r)].unsettled(sinks[r]) > 4 + k / 4)
+          make_room(lookup, first + r, key_part, k);
     if (!reader.stored())  // the facts of these panels are about to be overwritten
       for (int r = 0; r < size; ++r) settle(lookup, first + r, key_part);
   }
+}
+
+// Some queries against one panel.
+void Scan::scan_tile(const Tile& tile, int64_t first, int size, Sink* sinks) const {
+  alignas(64) int32_t dots[kMaxTileQueries * kPanelKeys];
+  const int32_t* queries = packed_queries_.data() + first * steps_;
+  isa_.dot_tile(pass_, queries, size, starts_.data() + first, tile.panel, head_steps_, dots);
+  if (heads_first_) {
+    uint32_t reaching = heads_reaching(tile, dots, first, size, sinks);
+    for (; reaching; reaching &= reaching - 1) finish_dots(tile, dots, first, __builtin_ctz(reaching), sinks);
+    return;
+  }
+  isa_.filter_tile(pass_ != FirstPass::float32, dots, size, facts_.data() + first, KeyFacts(tile.facts),
+                   tile.allowed, uint32_t(tile.number * kPanelKeys), sinks);
+}
+
+// The queries that some key of the panel may still reach by its head.
+uint32_t Scan::heads_reaching(const Tile& tile, const int32_t* dots, int64_t first, int size,
+                              const Sink* sinks) const {
+  float uppers[kMaxTileQueries][2 * kPanelKeys];
+  uint32_t places[kMaxTileQueries][2 * kPanelKeys];
+  Sink heads[kMaxTileQueries];
+  for (int r = 0; r < size; ++r) heads[r] = {sinks[r].threshold, 0, uppers[r], places[r]};
+  KeyFacts facts(tile.facts);
+  facts.residual = principal_->head_residuals + tile.number * kPanelKeys;
+  isa_.filter_tile(true, dots, size, head_facts_.data() + first, facts, tile.allowed, 0, heads);
+  uint32_t reaching = 0;
+  for (int r = 0; r < size; ++r) reaching |= uint32_t(heads[r].count > 0) << r;
+  return reaching;
+}
+
+// Adds the dimensions beyond the head for query r of a tile alone.
+void Scan::finish_dots(const Tile& tile, const int32_t* dots, int64_t first, int r, Sink* sinks) const {
+  alignas(64) int32_t all[kPanelKeys];
+  const int64_t tail_steps = steps_ - head_steps_, i = first + r;
+  isa_.dot_tile(pass_, query_tails_.data() + i * tail_steps, 1, &tail_starts_[size_t(i)],
+                tile.panel + head_steps_ * kPanelKeys * 4, tail_steps, all);
+  for (int key = 0; key < kPanelKeys; ++key) all[key] += dots[r * kPanelKeys + key];
+  isa_.filter_tile(true, all, 1, &facts_[size_t(i)], KeyFacts(tile.facts), tile.allowed,
+                   uint32_t(tile.number * kPanelKeys), sinks + r);
 }
 
 void Scan::settle(const PanelView& view, int64_t i, int64_t key_part) {

@@ -40,8 +40,25 @@ class Scan {
   const std::vector<int64_t>& unbounded_keys() const { return unbounded_keys_; }
 
  private:
+  struct CentredQuery {
+    double norm, projected_norm;
+    float component;
+  };
+  // A panel, its number, and which of its keys are allowed.
+  struct Tile {
+    const char* panel;
+    const float* facts;
+    int64_t number;
+    uint32_t allowed;
+  };
+
   void pack_queries();
-  void pack_query(int64_t i, float* row, void* packed_row);
+  void pack_group(int64_t group);
+  CentredQuery centre_query(int64_t i, float* row) const;
+  void finish_query(int64_t i, const CentredQuery& query, float* row, void* target);
+  void scan_tile(const Tile& tile, int64_t first, int size, Sink* sinks) const;
+  uint32_t heads_reaching(const Tile& tile, const int32_t* dots, int64_t first, int size, const Sink* sinks) const;
+  void finish_dots(const Tile& tile, const int32_t* dots, int64_t first, int r, Sink* sinks) const;
   float threshold_of(int64_t i) const;
   void pack_keys_once();
   void list_all_unbounded();
@@ -64,11 +81,15 @@ class Scan {
   int64_t steps_, panel_bytes_, num_panels_;
   size_t limit_;  // of candidates
   Frame frame_;
+  const PrincipalAxes* principal_;
+  bool heads_first_;
+  int64_t head_steps_;  // scored first; of all dimensions otherwise
   ErrorBound bound_;
 
   std::vector<QueryBounds> bounds_;
-  std::vector<QueryFacts> facts_;
-  std::vector<int32_t> starts_;
+  std::vector<QueryFacts> facts_, head_facts_;  // head_facts_: with principal axes
+  std::vector<int32_t> starts_, tail_starts_;
+  std::vector<int32_t> query_tails_;     // [queries, steps beyond the head]
   std::vector<int32_t> packed_queries_;  // groups of [steps, group]
   std::vector<int64_t> group_starts_;
 
