@@ -44,6 +44,7 @@ struct PrincipalAxes {
   int64_t head;                 // a multiple of 16, below D
   double defect;                // at least the 2-norm of axes axes^T - 1
   const float* head_residuals;  // [P, kPanelKeys]
+  const void* tails;            // [P, steps beyond the head, kPanelKeys] of 4 bytes; the panels hold the heads
 };
 
 // Keys made ready for the first pass, P = ceil(N / kPanelKeys) panels of them.
@@ -102,7 +103,8 @@ struct PackKeysParams {
   void* panels;  // [P, steps, kPanelKeys] of 4 bytes
   float* facts;  // [P, kKeyFacts, kPanelKeys]
   const PrincipalAxes* principal = nullptr;  // as of PackedKeys
-  float* head_residuals = nullptr;           // [P, kPanelKeys], those of `principal`
+  float* head_residuals = nullptr;           // those of `principal`
+  void* tails = nullptr;
 };
 
 struct SelectKParams {

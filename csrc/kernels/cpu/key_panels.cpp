@@ -112,7 +112,7 @@ KeyPacker::KeyPacker(const Primitives& isa, const Rows& keys, Metric metric, Fir
   if (pass != FirstPass::float32) quantised_.resize(size_t(kPanelKeys * quantised_row_));
 }
 
-int KeyPacker::pack(int64_t number, void* panel, float* facts, float* head_residuals) {
+int KeyPacker::pack(int64_t number, void* panel, float* facts, float* head_residuals, void* tails) {
   const int64_t first = number * kPanelKeys, padded = padded_dim(dim_);
   int unbounded = 0;
   bool present[kPanelKeys] = {};
@@ -142,7 +142,12 @@ int KeyPacker::pack(int64_t number, void* panel, float* facts, float* head_resid
     rows[i] = pass_ == FirstPass::float32 ? reinterpret_cast<const int32_t*>(centred_.data() + i * padded)
                                           : quantised_.data() + i * quantised_row_;
   }
-  isa_.pack_panel(rows, panel_steps(pass_, dim_), static_cast<int32_t*>(panel));
+  const int64_t head_steps = panel_steps(pass_, head_);
+  isa_.pack_panel(rows, head_steps, static_cast<int32_t*>(panel));
+  if (tails) {
+    for (const int32_t*& row : rows) row += head_steps;
+    isa_.pack_panel(rows, panel_steps(pass_, dim_) - head_steps, static_cast<int32_t*>(tails));
+  }
   return unbounded;
 }
 
@@ -176,13 +181,20 @@ void key_frame(const Rows& keys, Metric metric, float* centre, float* direction)
 }
 
 void pack_keys(const PackKeysParams& p, const Parallel& parallel) {
-  const int64_t bytes = panel_bytes(p.first_pass, p.keys.dim);
+  const int64_t all_bytes = panel_bytes(p.first_pass, p.keys.dim);
+  const int64_t bytes = p.principal ? panel_bytes(p.first_pass, p.principal->head) : all_bytes;
   parallel(num_panels(p.keys.rows) - p.first_panel, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
     KeyPacker packer(primitives(), p.keys, p.metric, p.first_pass, p.centre, p.direction, p.principal);
-    for (int64_t panel = p.first_panel + begin; panel < p.first_panel + end; ++panel)
-      packer.pack(panel, static_cast<char*>(p.panels) + panel * bytes, p.facts + panel * kFactsPerPanel,
-                  p.principal ? p.head_residuals + panel * kPanelKeys : nullptr);
+    for (int64_t panel = p.first_panel + begin; panel < p.first_panel + end; ++panel) {
+      char* target = static_cast<char*>(p.panels) + panel * bytes;
+      float* facts = p.facts + panel * kFactsPerPanel;
+      if (p.principal)
+        packer.pack(panel, target, facts, p.head_residuals + panel * kPanelKeys,
+                    static_cast<char*>(p.tails) + panel * (all_bytes - bytes));
+      else
+        packer.pack(panel, target, facts);
+    }
   });
 }
 

@@ -49,8 +49,9 @@ class KeyPacker {
   // Packs keys [number * kPanelKeys, ...) into panel [steps, kPanelKeys] and facts [kKeyFacts, kPanelKeys];
   // returns how many of them are unbounded: to be scored canonically always. Places beyond the last key and
   // keys whose every score is NaN are never found.
-  // With principal axes, head_residuals [kPanelKeys] as well.
-  int pack(int64_t number, void* panel, float* facts, float* head_residuals = nullptr);
+  // With principal axes the panel is that of the heads, and there are head_residuals [kPanelKeys] and a panel of the
+  // tails as well.
+  int pack(int64_t number, void* panel, float* facts, float* head_residuals = nullptr, void* tails = nullptr);
 
  private:
   void pack_key(int i, float* facts, float* head_residuals);

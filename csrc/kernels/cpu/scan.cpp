@@ -54,17 +54,17 @@ Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> que
       goal_(goal),
       parallel_(parallel),
       isa_(primitives()),
+      principal_(keys.packed && keys.packed->first_pass == pass_ ? keys.packed->principal : nullptr),
+      heads_first_(principal_ && int64_t(queries_.size()) <= kHeadQueries),
       steps_(panel_steps(pass_, keys.rows.dim)),
-      panel_bytes_(panel_bytes(pass_, keys.rows.dim)),
+      head_steps_(principal_ ? panel_steps(pass_, principal_->head) : steps_),
+      panel_bytes_(head_steps_ * kPanelKeys * 4),
       num_panels_(num_panels(keys.rows.rows)),
       limit_(goal.threshold ? std::numeric_limits<size_t>::max()
                             : candidate_limit(pass_, goal.k, keys.rows.rows)),
       frame_(in_place_ ? Frame{std::vector<float>(size_t(keys.rows.dim), 0.0f),
                                std::vector<float>(size_t(keys.rows.dim), 0.0f)}
                        : keys.frame()),
-      principal_(keys.packed && keys.packed->first_pass == pass_ ? keys.packed->principal : nullptr),
-      heads_first_(principal_ && int64_t(queries_.size()) <= kHeadQueries),
-      head_steps_(heads_first_ ? panel_steps(pass_, principal_->head) : steps_),
       bound_(in_place_ ? ErrorBound::in_place(keys.metric, keys.rows.dim)
                        : bound_of(keys.metric, pass_, keys.rows.dim, frame_.centre.data(), principal_)),
       bounds_(queries_.size()),
@@ -184,7 +184,7 @@ Scan::CentredQuery Scan::centre_query(int64_t i, float* row) const {
 
 // Rotates the query, unless axes did, into integers, and tells its bounds.
 void Scan::finish_query(int64_t i, const CentredQuery& query, float* row, void* target) {
-  const int64_t dim = keys_.rows.dim, head = heads_first_ ? principal_->head : dim;
+  const int64_t dim = keys_.rows.dim, head = principal_ ? principal_->head : dim;
   Integers integers;
   if (pass_ != FirstPass::float32) {
     if (!principal_) isa_.rotate(row, dim);
@@ -335,12 +335,22 @@ void Scan::scan_tile(const Tile& tile, int64_t first, int size, Sink* sinks) con
   const int32_t* queries = packed_queries_.data() + first * steps_;
   isa_.dot_tile(pass_, queries, size, starts_.data() + first, tile.panel, head_steps_, dots);
   if (heads_first_) {
-    uint32_t reaching = heads_reaching(tile, dots, first, size, sinks);
-    for (; reaching; reaching &= reaching - 1) finish_dots(tile, dots, first, __builtin_ctz(reaching), sinks);
+    for (uint32_t reaching = heads_reaching(tile, dots, first, size, sinks); reaching; reaching &= reaching - 1)
+      finish_dots(tile, dots, first, __builtin_ctz(reaching), sinks);
     return;
+  }
+  if (principal_) {
+    alignas(64) int32_t tails[kMaxTileQueries * kPanelKeys];
+    isa_.dot_tile(pass_, queries + head_steps_ * size, size, tail_starts_.data() + first, tail_panel(tile),
+                  steps_ - head_steps_, tails);
+    for (int i = 0; i < size * kPanelKeys; ++i) dots[i] += tails[i];
   }
   isa_.filter_tile(pass_ != FirstPass::float32, dots, size, facts_.data() + first, KeyFacts(tile.facts),
                    tile.allowed, uint32_t(tile.number * kPanelKeys), sinks);
+}
+
+const int32_t* Scan::tail_panel(const Tile& tile) const {
+  return static_cast<const int32_t*>(principal_->tails) + tile.number * (steps_ - head_steps_) * kPanelKeys;
 }
 
 // The queries that some key of the panel may still reach by its head.
@@ -363,7 +373,7 @@ void Scan::finish_dots(const Tile& tile, const int32_t* dots, int64_t first, int
   alignas(64) int32_t all[kPanelKeys];
   const int64_t tail_steps = steps_ - head_steps_, i = first + r;
   isa_.dot_tile(pass_, query_tails_.data() + i * tail_steps, 1, &tail_starts_[size_t(i)],
-                tile.panel + head_steps_ * kPanelKeys * 4, tail_steps, all);
+                tail_panel(tile), tail_steps, all);
   for (int key = 0; key < kPanelKeys; ++key) all[key] += dots[r * kPanelKeys + key];
   isa_.filter_tile(true, all, 1, &facts_[size_t(i)], KeyFacts(tile.facts), tile.allowed,
                    uint32_t(tile.number * kPanelKeys), sinks + r);

@@ -57,6 +57,7 @@ class Scan {
   CentredQuery centre_query(int64_t i, float* row) const;
   void finish_query(int64_t i, const CentredQuery& query, float* row, void* target);
   void scan_tile(const Tile& tile, int64_t first, int size, Sink* sinks) const;
+  const int32_t* tail_panel(const Tile& tile) const;
   uint32_t heads_reaching(const Tile& tile, const int32_t* dots, int64_t first, int size, const Sink* sinks) const;
   void finish_dots(const Tile& tile, const int32_t* dots, int64_t first, int r, Sink* sinks) const;
   float threshold_of(int64_t i) const;
@@ -78,12 +79,12 @@ class Scan {
   Goal goal_;
   const Parallel& parallel_;
   const Primitives& isa_;
-  int64_t steps_, panel_bytes_, num_panels_;
-  size_t limit_;  // of candidates
-  Frame frame_;
   const PrincipalAxes* principal_;
   bool heads_first_;
-  int64_t head_steps_;  // scored first; of all dimensions otherwise
+  int64_t steps_, head_steps_;  // of all dimensions, and of those in the panels
+  int64_t panel_bytes_, num_panels_;
+  size_t limit_;  // of candidates
+  Frame frame_;
   ErrorBound bound_;
 
   std::vector<QueryBounds> bounds_;
