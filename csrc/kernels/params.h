@@ -40,21 +40,21 @@ constexpr int kKeyFacts = 5;  // floats per key beside its panel: see KeyFacts i
 // An orthogonal basis whose first axes hold most of what the keys vary in: the first pass scores these `head`
 // dimensions first, and the others only where those leave a key possible.
 struct PrincipalAxes {
-  const float* axes;            // [ceil(D / kPanelKeys), D, kPanelKeys]: axis i is column i % 32 of panel i / 32
-  int64_t head;                 // a multiple of 16, below D
-  double defect;                // at least the 2-norm of axes axes^T - 1
+  const float* axes;  // [ceil(D / kPanelKeys), D, kPanelKeys]: axis i is column i % 32 of panel i / 32
+  int64_t head;       // a multiple of 16, below D
+  double defect;      // at least the 2-norm of axes axes^T - 1
   const float* head_residuals;  // [P, kPanelKeys]
-  const void* tails;            // [P, steps beyond the head, kPanelKeys] of 4 bytes; the panels hold the heads
+  const void* tails;  // [P, steps beyond the head, kPanelKeys] of 4 bytes; the panels hold the heads
 };
 
 // Keys made ready for the first pass, P = ceil(N / kPanelKeys) panels of them.
 struct PackedKeys {
   FirstPass first_pass;
-  const void* panels;      // [P, steps, kPanelKeys] of 4 bytes
-  const float* facts;      // [P, kKeyFacts, kPanelKeys]
-  const float* centre;     // [D]
-  const float* direction;  // [D], the unit vector that queries are projected along
-  bool has_unbounded;      // whether some keys never enter the pass
+  const void* panels;                        // [P, steps, kPanelKeys] of 4 bytes
+  const float* facts;                        // [P, kKeyFacts, kPanelKeys]
+  const float* centre;                       // [D]
+  const float* direction;                    // [D], the unit vector that queries are projected along
+  bool has_unbounded;                        // whether some keys never enter the pass
   const PrincipalAxes* principal = nullptr;  // of int8 keys, or nullptr: rotated as rotation.h says
 };
 
@@ -100,8 +100,8 @@ struct PackKeysParams {
   const float* centre;     // [D]
   const float* direction;  // [D]
   int64_t first_panel;
-  void* panels;  // [P, steps, kPanelKeys] of 4 bytes
-  float* facts;  // [P, kKeyFacts, kPanelKeys]
+  void* panels;                              // [P, steps, kPanelKeys] of 4 bytes
+  float* facts;                              // [P, kKeyFacts, kPanelKeys]
   const PrincipalAxes* principal = nullptr;  // as of PackedKeys
   float* head_residuals = nullptr;           // those of `principal`
   void* tails = nullptr;

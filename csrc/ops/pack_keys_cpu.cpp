@@ -1,6 +1,8 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 
+#include <optional>
+
 #include "kernels/cpu/kernels.h"
 #include "ops/packed_keys.h"
 #include "ops/parallel.h"
@@ -21,18 +23,30 @@ Tensor key_frame_cpu(const Tensor& keys, int64_t metric) {
 }
 
 void pack_keys_cpu(const Tensor& keys, int64_t metric, int64_t first_pass, const Tensor& frame,
-                   int64_t first_panel, Tensor panels, Tensor facts) {
+                   int64_t first_panel, Tensor panels, Tensor facts, const std::optional<Tensor>& axes,
+                   std::optional<Tensor> head_residuals, std::optional<Tensor> tails, double defect) {
   check_keys("pack_keys", keys);
-  const FirstPass pass = first_pass_of("pack_keys", first_pass);
-  check_frame("pack_keys", frame, keys.size(1));
-  check_panels("pack_keys", keys, pass, panels, facts);
+  const std::optional<Tensor> all_panels = panels, all_facts = facts, in_frame = frame;
+  auto packed = packed_keys_of("pack_keys", keys, first_pass,
+                               {all_panels, all_facts, in_frame, true, axes, head_residuals, tails, defect});
+  const PackedKeys& made = *keys_of(packed);
   STD_TORCH_CHECK(first_panel >= 0 && first_panel <= num_panels(keys.size(0)),
                   "pack_keys: first_panel must be 0 to ", num_panels(keys.size(0)), ", got ", first_panel);
   const Tensor x = with_contiguous_rows(keys);
-  const float* centre = static_cast<const float*>(frame.const_data_ptr());
-  cpu::pack_keys({rows_of("pack_keys", x), metric_of("pack_keys", metric), pass, centre, centre + x.size(1),
-                  first_panel, panels.mutable_data_ptr(), facts.mutable_data_ptr<float>()},
-                 TorchThreads(x.numel()));
+  PackKeysParams params{rows_of("pack_keys", x),
+                        metric_of("pack_keys", metric),
+                        made.first_pass,
+                        made.centre,
+                        made.direction,
+                        first_panel,
+                        panels.mutable_data_ptr(),
+                        facts.mutable_data_ptr<float>()};
+  if (made.principal) {
+    params.principal = made.principal;
+    params.head_residuals = head_residuals->mutable_data_ptr<float>();
+    params.tails = tails->mutable_data_ptr();
+  }
+  cpu::pack_keys(params, TorchThreads(x.numel()));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {

@@ -17,41 +17,94 @@ inline FirstPass first_pass_of(const char* op, int64_t first_pass) {
   return FirstPass(first_pass);
 }
 
+// The frame is part of the proof: |centre| beyond float32's squares or a direction that is no unit vector
+// would lose keys.
 inline void check_frame(const char* op, const Tensor& frame, int64_t dim) {
   STD_TORCH_CHECK(frame.dim() == 2 && frame.size(0) == 2 && frame.size(1) == dim &&
                       frame.scalar_type() == ScalarType::Float && frame.is_contiguous(),
                   op, ": frame must be [2, ", dim, "] float32, contiguous, got ", shape_of(frame));
+  const float* centre = static_cast<const float*>(frame.const_data_ptr());
+  double centre_square = 0, direction_square = 0;
+  for (int64_t d = 0; d < dim; ++d) {
+    centre_square += double(centre[d]) * centre[d];
+    direction_square += double(centre[dim + d]) * centre[dim + d];
+  }
+  STD_TORCH_CHECK(
+      centre_square <= 1e36 && direction_square <= 1.02, op,
+      ": frame must hold a centre of norm at most 1e18 and a direction of norm at most 1.01, got squares ",
+      centre_square, " and ", direction_square);
 }
 
-// panels [P, steps, kPanelKeys] int32 and facts [P, kKeyFacts, kPanelKeys] float32 of keys [N, D].
-inline void check_panels(const char* op, const Tensor& keys, FirstPass pass, const Tensor& panels,
-                         const Tensor& facts) {
-  const int64_t count = num_panels(keys.size(0)), steps = panel_steps(pass, keys.size(1));
-  STD_TORCH_CHECK(panels.dim() == 3 && panels.size(0) >= count && panels.size(1) == steps &&
-                      panels.size(2) == kPanelKeys && panels.scalar_type() == ScalarType::Int &&
-                      panels.is_contiguous(),
-                  op, ": panels must be [", count, ", ", steps, ", ", kPanelKeys, "] int32, contiguous, got ",
-                  shape_of(panels));
-  STD_TORCH_CHECK(facts.dim() == 3 && facts.size(0) >= count && facts.size(1) == kKeyFacts &&
-                      facts.size(2) == kPanelKeys && facts.scalar_type() == ScalarType::Float &&
-                      facts.is_contiguous(),
-                  op, ": facts must be [", count, ", ", kKeyFacts, ", ", kPanelKeys,
-                  "] float32, contiguous, got ", shape_of(facts));
+inline void check_part(const char* op, const char* name, const Tensor& tensor, ScalarType type, int64_t count,
+                       int64_t rows) {
+  STD_TORCH_CHECK(tensor.dim() == 3 && tensor.size(0) >= count && tensor.size(1) == rows &&
+                      tensor.size(2) == kPanelKeys && tensor.scalar_type() == type && tensor.is_contiguous(),
+                  op, ": ", name, " must be [", count, ", ", rows, ", ", kPanelKeys,
+                  type == ScalarType::Int ? "] int32" : "] float32", ", contiguous, got ", shape_of(tensor));
 }
 
-inline std::optional<PackedKeys> packed_keys_of(const char* op, const Tensor& keys, int64_t first_pass,
-                                                const std::optional<Tensor>& panels,
-                                                const std::optional<Tensor>& facts,
-                                                const std::optional<Tensor>& frame, bool has_unbounded) {
-  STD_TORCH_CHECK(panels.has_value() == facts.has_value() && panels.has_value() == frame.has_value(), op,
-                  ": panels, facts and frame belong together");
-  if (!panels) return std::nullopt;
+// The tensors of packed keys, as of the ops' schemas.
+struct PackedTensors {
+  const std::optional<Tensor>&panels, &facts, &frame;
+  bool has_unbounded;
+  const std::optional<Tensor>&axes, &head_residuals, &tails;
+  double defect;
+};
+
+// What the kernels take; `principal` is pointed to by `keys`.
+struct PackedArguments {
+  PackedKeys keys;
+  PrincipalAxes principal;
+};
+
+inline std::optional<PackedArguments> packed_keys_of(const char* op, const Tensor& keys, int64_t first_pass,
+                                                     const PackedTensors& t) {
+  STD_TORCH_CHECK(t.panels.has_value() == t.facts.has_value() && t.panels.has_value() == t.frame.has_value(),
+                  op, ": panels, facts and frame belong together");
+  STD_TORCH_CHECK(t.axes.has_value() == t.tails.has_value() &&
+                      t.axes.has_value() == t.head_residuals.has_value() && (!t.axes || t.panels),
+                  op, ": axes, head_residuals and tails belong together, and to panels");
+  if (!t.panels) return std::nullopt;
   const FirstPass pass = first_pass_of(op, first_pass);
-  check_frame(op, *frame, keys.size(1));
-  check_panels(op, keys, pass, *panels, *facts);
-  const float* centre = static_cast<const float*>(frame->const_data_ptr());
-  return PackedKeys{pass,   panels->const_data_ptr(), static_cast<const float*>(facts->const_data_ptr()),
-                    centre, centre + keys.size(1),    has_unbounded};
+  const int64_t dim = keys.size(1), count = num_panels(keys.size(0)), steps = panel_steps(pass, dim);
+  check_frame(op, *t.frame, dim);
+  check_part(op, "facts", *t.facts, ScalarType::Float, count, kKeyFacts);
+  PackedArguments arguments{};
+  int64_t head_steps = steps;
+  if (t.axes) {
+    head_steps = t.panels->dim() == 3 ? t.panels->size(1) : 0;
+    STD_TORCH_CHECK(pass == FirstPass::int8 && head_steps % 4 == 0 && head_steps > 0 && head_steps < steps,
+                    op, ": panels beside principal axes must hold a multiple of 16 of the ", dim,
+                    " dimensions as int8, got ", shape_of(*t.panels));
+    check_part(op, "axes", *t.axes, ScalarType::Float, num_panels(dim), dim);
+    check_part(op, "tails", *t.tails, ScalarType::Int, count, steps - head_steps);
+    STD_TORCH_CHECK(t.head_residuals->dim() == 2 && t.head_residuals->size(0) >= count &&
+                        t.head_residuals->size(1) == kPanelKeys &&
+                        t.head_residuals->scalar_type() == ScalarType::Float &&
+                        t.head_residuals->is_contiguous(),
+                    op, ": head_residuals must be [", count, ", ", kPanelKeys, "] float32, contiguous, got ",
+                    shape_of(*t.head_residuals));
+    STD_TORCH_CHECK(t.defect >= 0 && t.defect < 1e-3, op, ": defect must be from 0 to 0.001, got ", t.defect);
+    arguments.principal = {static_cast<const float*>(t.axes->const_data_ptr()), 4 * head_steps, t.defect,
+                           static_cast<const float*>(t.head_residuals->const_data_ptr()),
+                           t.tails->const_data_ptr()};
+  }
+  check_part(op, "panels", *t.panels, ScalarType::Int, count, head_steps);
+  const float* centre = static_cast<const float*>(t.frame->const_data_ptr());
+  arguments.keys = {pass,
+                    t.panels->const_data_ptr(),
+                    static_cast<const float*>(t.facts->const_data_ptr()),
+                    centre,
+                    centre + dim,
+                    t.has_unbounded};
+  return arguments;
+}
+
+// The keys, with their principal axes if they have any; valid while `arguments` stays where it is.
+inline const PackedKeys* keys_of(std::optional<PackedArguments>& arguments) {
+  if (!arguments) return nullptr;
+  arguments->keys.principal = arguments->principal.axes ? &arguments->principal : nullptr;
+  return &arguments->keys;
 }
 
 inline KeyFilter filter_of(const char* op, int64_t num_queries, int64_t num_keys,

@@ -12,8 +12,8 @@ namespace fastret::ops {
 // Below this many elementary steps, waking the pool costs more than it saves.
 constexpr int64_t kWorthThreads = int64_t(1) << 16;
 
-// The threads of one op. Ops that several Python threads run at once, each with a pool of its own, share torch's
-// number of threads among them: more would only take turns on the cores.
+// The threads of one op. Ops that several Python threads run at once, each with a pool of its own, share
+// torch's number of threads among them: more would only take turns on the cores.
 class TorchThreads {
  public:
   explicit TorchThreads(int64_t steps)

@@ -11,25 +11,28 @@ STABLE_TORCH_LIBRARY(fastret, m) {
       "excluded=None) -> "
       "(Tensor, Tensor)");
   // search with packed keys, or with a first pass of the caller's choice (-1: the cheapest), that tells how
-  // it went:
-  // -> scores and ids as above, rescored [Q] int64, first pass that answered [Q] int64 (-1: none)
+  // it went: -> scores and ids as above, rescored [Q] int64, first pass that answered [Q] int64 (-1: none).
+  // axes [ceil(D / 32), D, 32] and defect: the principal axes of packed keys, whose panels then hold the
+  // heads.
   m.def(
       "explained_search(Tensor queries, Tensor keys, SymInt k, int metric, int first_pass=-1, Tensor? "
-      "panels=None, "
-      "Tensor? facts=None, Tensor? frame=None, bool has_unbounded=True, Tensor? allowed=None, Tensor? "
+      "panels=None, Tensor? facts=None, Tensor? frame=None, bool has_unbounded=True, Tensor? axes=None, "
+      "Tensor? head_residuals=None, Tensor? tails=None, float defect=0, Tensor? allowed=None, Tensor? "
       "excluded=None) -> (Tensor, Tensor, Tensor, Tensor)");
   // -> lims [Q + 1] int64, scores float32, ids int64
   m.def(
       "range_search(Tensor queries, Tensor keys, float threshold, int metric, int first_pass=-1, Tensor? "
-      "panels=None, "
-      "Tensor? facts=None, Tensor? frame=None, bool has_unbounded=True, Tensor? allowed=None, Tensor? "
+      "panels=None, Tensor? facts=None, Tensor? frame=None, bool has_unbounded=True, Tensor? axes=None, "
+      "Tensor? head_residuals=None, Tensor? tails=None, float defect=0, Tensor? allowed=None, Tensor? "
       "excluded=None) -> (Tensor, Tensor, Tensor)");
   // keys [N, D] -> centre and direction [2, D] float32
   m.def("key_frame(Tensor keys, int metric) -> Tensor");
-  // Packs keys[32 * first_panel:] into panels [P, steps, 32] int32 and facts [P, 5, 32] float32.
+  // Packs keys[32 * first_panel:] into panels [P, steps, 32] int32 and facts [P, 5, 32] float32; with axes
+  // the steps beyond the head go into tails, and head_residuals is [P, 32] float32.
   m.def(
       "pack_keys_(Tensor keys, int metric, int first_pass, Tensor frame, int first_panel, Tensor(a!) panels, "
-      "Tensor(b!) facts) -> ()");
+      "Tensor(b!) facts, Tensor? axes=None, Tensor(c!)? head_residuals=None, Tensor(d!)? tails=None, float "
+      "defect=0) -> ()");
   // values [R, C] -> selected [R, K] of the same dtype, columns [R, K] int64
   m.def("select_k(Tensor values, SymInt k, bool largest) -> (Tensor, Tensor)");
   // queries [B, Q, D], keys [B, N, D] -> scores [B, Q, N] of out_dtype, or float32

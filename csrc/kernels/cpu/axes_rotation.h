@@ -11,12 +11,13 @@ class AxesRotation {
   AxesRotation(const Primitives& isa, const PrincipalAxes& axes, int64_t dim);
 
   int64_t max_rows() const { return isa_.tile_queries[int(FirstPass::float32)]; }
-  // Replaces rows [count, dim], `stride` floats apart, by their products with every axis. count <= max_rows().
+  // Replaces rows [count, dim], `stride` floats apart, by their products with every axis. count <=
+  // max_rows().
   void rotate(float* rows, int64_t count, int64_t stride);
 
   // How far a computed product is from the exact one with axes that are exactly orthogonal, in the 2-norm and
-  // relative to the row: every element rounds kChunk + D / kChunk + 2 times, to at most u times the sum of |axis||row|,
-  // which the norms bound by sqrt(D) in all.
+  // relative to the row: every element rounds kChunk + D / kChunk + 2 times, to at most u times the sum of
+  // |axis||row|, which the norms bound by sqrt(D) in all.
   static double error(int64_t dim, double defect);
 
  private:

@@ -41,7 +41,8 @@ ErrorBound ErrorBound::with_axes(Metric metric, int64_t dim, double centre_norm,
 }
 
 float ErrorBound::head_residual(const KeyBounds& bounds, double tail_norm) const {
-  const double tail = tail_norm * kRoundUp + axes_error_ * bounds.norm, weighted = kHeadWeight * bounds.residual;
+  const double tail = tail_norm * kRoundUp + axes_error_ * bounds.norm,
+               weighted = kHeadWeight * bounds.residual;
   return up(std::sqrt(weighted * weighted + tail * tail));
 }
 
@@ -80,7 +81,8 @@ KeyBounds ErrorBound::key(const Centred& centred, const Integers& integers) cons
   const double reached = std::max(reach, integers.norm);
   KeyBounds bounds;
   bounds.scale = float(integers.scale);
-  bounds.residual = up(pass_ == FirstPass::float32 ? dot_ * reach : integers.residual + (25 * kU + axes_error_) * reached);
+  bounds.residual =
+      up(pass_ == FirstPass::float32 ? dot_ * reach : integers.residual + (25 * kU + axes_error_) * reached);
   bounds.norm = up(reached);
   bounds.component = pass_ == FirstPass::float32 ? 0.0f : float(centred.component);
   const double bias = metric_ == Metric::l2 ? -centred.square / 2 : 0.0;
@@ -91,7 +93,8 @@ KeyBounds ErrorBound::key(const Centred& centred, const Integers& integers) cons
 QueryBounds ErrorBound::query(double centred_norm, double projected_norm, float component,
                               const Integers& integers) const {
   const double reach = projected_norm * kRoundUp;
-  const double rounding = pass_ == FirstPass::float32 ? 0.0 : integers.residual + (20 * kU + axes_error_) * reach;
+  const double rounding =
+      pass_ == FirstPass::float32 ? 0.0 : integers.residual + (20 * kU + axes_error_) * reach;
   QueryBounds bounds;
   bounds.facts.scale = float(integers.scale);
   bounds.facts.norm = up(reach * (1 + axes_error_));

@@ -99,9 +99,9 @@ class ErrorBound {
   KeyBounds key(const Centred& centred, const Integers& integers) const;
   // In place: a key of this square. False where float32 cannot tell its norm: the key is unbounded.
   bool key_in_place(float square, KeyBounds& bounds) const;
-  // With axes, for a row whose dimensions beyond the head have norm |y_t| or |p_t|. The head's upper end is that of all
-  // dimensions with these instead of the facts: norm_q residual_y + |p_t||y_t| <= head_norm_q head_residual_y by the
-  // inequality of Cauchy and Schwarz, for any weight.
+  // With axes, for a row whose dimensions beyond the head have norm |y_t| or |p_t|. The head's upper end is
+  // that of all dimensions with these instead of the facts: norm_q residual_y + |p_t||y_t| <= head_norm_q
+  // head_residual_y by the inequality of Cauchy and Schwarz, for any weight.
   float head_residual(const KeyBounds& bounds, double tail_norm) const;
   float head_norm(const QueryBounds& bounds, double tail_norm) const;
   // A query of these |z| and |p'|, and a.
@@ -119,7 +119,7 @@ class ErrorBound {
   Metric metric_;
   FirstPass pass_;
   double centre_norm_, dot_, canonical_, underflow_;
-  double squared_extra_;     // extra_y / h_y^2
+  double squared_extra_;  // extra_y / h_y^2
   double axes_error_ = 0;
   double square_slack_ = 0;  // in place: the relative error of a square
 };

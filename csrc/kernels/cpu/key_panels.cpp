@@ -156,8 +156,9 @@ void KeyPacker::pack_key(int i, float* facts, float* head_residuals) {
   Integers integers;
   if (pass_ != FirstPass::float32) {
     if (!axes_) isa_.rotate(row, dim_);
-    integers = quantise_row(isa_, pass_, row, dim_, kKeyLevels[int(pass_)],
-                            pass_ == FirstPass::int8 ? kInt8Shift : 0, quantised_.data() + i * quantised_row_);
+    integers =
+        quantise_row(isa_, pass_, row, dim_, kKeyLevels[int(pass_)],
+                     pass_ == FirstPass::int8 ? kInt8Shift : 0, quantised_.data() + i * quantised_row_);
   }
   const KeyBounds bounds = bound_.key(sums_[i], integers);
   write_facts(bounds, i, facts);

@@ -32,7 +32,8 @@ Frame sample_frame(const Rows& keys, Metric metric);
 // Appends the keys of a panel that are to be scored canonically always; its first key is `first_key`.
 void list_unbounded(const float* facts, int64_t first_key, std::vector<int64_t>& keys);
 
-ErrorBound bound_of(Metric metric, FirstPass pass, int64_t dim, const float* centre, const PrincipalAxes* principal);
+ErrorBound bound_of(Metric metric, FirstPass pass, int64_t dim, const float* centre,
+                    const PrincipalAxes* principal);
 
 // The norm of a row's dimensions from `head` on.
 double norm_beyond(const float* row, int64_t head, int64_t dim);
@@ -49,8 +50,8 @@ class KeyPacker {
   // Packs keys [number * kPanelKeys, ...) into panel [steps, kPanelKeys] and facts [kKeyFacts, kPanelKeys];
   // returns how many of them are unbounded: to be scored canonically always. Places beyond the last key and
   // keys whose every score is NaN are never found.
-  // With principal axes the panel is that of the heads, and there are head_residuals [kPanelKeys] and a panel of the
-  // tails as well.
+  // With principal axes the panel is that of the heads, and there are head_residuals [kPanelKeys] and a panel
+  // of the tails as well.
   int pack(int64_t number, void* panel, float* facts, float* head_residuals = nullptr, void* tails = nullptr);
 
  private:

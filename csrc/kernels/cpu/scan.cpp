@@ -21,8 +21,8 @@ float round_down(double value) {
   return float(value - std::abs(value) * 0x1p-22 - 0x1p-140);
 }
 
-// So many of a sample, of the share f, reach the k-th best of all keys but for one query in a hundred thousand: how
-// many of the k best are in the sample is nearly a Poisson number of mean kf.
+// So many of a sample, of the share f, reach the k-th best of all keys but for one query in a hundred
+// thousand: how many of the k best are in the sample is nearly a Poisson number of mean kf.
 int64_t rank_in_sample(int64_t k, double share) {
   constexpr double kRisk = 1e-5;
   const double expected = double(k) * share;
@@ -335,7 +335,8 @@ void Scan::scan_tile(const Tile& tile, int64_t first, int size, Sink* sinks) con
   const int32_t* queries = packed_queries_.data() + first * steps_;
   isa_.dot_tile(pass_, queries, size, starts_.data() + first, tile.panel, head_steps_, dots);
   if (heads_first_) {
-    for (uint32_t reaching = heads_reaching(tile, dots, first, size, sinks); reaching; reaching &= reaching - 1)
+    for (uint32_t reaching = heads_reaching(tile, dots, first, size, sinks); reaching;
+         reaching &= reaching - 1)
       finish_dots(tile, dots, first, __builtin_ctz(reaching), sinks);
     return;
   }
@@ -372,8 +373,8 @@ uint32_t Scan::heads_reaching(const Tile& tile, const int32_t* dots, int64_t fir
 void Scan::finish_dots(const Tile& tile, const int32_t* dots, int64_t first, int r, Sink* sinks) const {
   alignas(64) int32_t all[kPanelKeys];
   const int64_t tail_steps = steps_ - head_steps_, i = first + r;
-  isa_.dot_tile(pass_, query_tails_.data() + i * tail_steps, 1, &tail_starts_[size_t(i)],
-                tail_panel(tile), tail_steps, all);
+  isa_.dot_tile(pass_, query_tails_.data() + i * tail_steps, 1, &tail_starts_[size_t(i)], tail_panel(tile),
+                tail_steps, all);
   for (int key = 0; key < kPanelKeys; ++key) all[key] += dots[r * kPanelKeys + key];
   isa_.filter_tile(true, all, 1, &facts_[size_t(i)], KeyFacts(tile.facts), tile.allowed,
                    uint32_t(tile.number * kPanelKeys), sinks + r);

@@ -58,7 +58,8 @@ class Scan {
   void finish_query(int64_t i, const CentredQuery& query, float* row, void* target);
   void scan_tile(const Tile& tile, int64_t first, int size, Sink* sinks) const;
   const int32_t* tail_panel(const Tile& tile) const;
-  uint32_t heads_reaching(const Tile& tile, const int32_t* dots, int64_t first, int size, const Sink* sinks) const;
+  uint32_t heads_reaching(const Tile& tile, const int32_t* dots, int64_t first, int size,
+                          const Sink* sinks) const;
   void finish_dots(const Tile& tile, const int32_t* dots, int64_t first, int r, Sink* sinks) const;
   float threshold_of(int64_t i) const;
   void pack_keys_once();
