@@ -1,12 +1,12 @@
 """The index file: safetensors with the tensors `vectors` [N, D] and `ids` [N], with packed keys also `panels`, `facts`
-and `frame` (see `fastret.PackedKeys`), and this metadata:
+and `frame` (see `fastret.PackedKeys`), with principal axes `axes`, `head_residuals` and `tails`, and this metadata:
 
 format         "fastret.FlatIndex"
 version        "2"; "1", which is read too, had neither first_pass nor packed keys
 metric         "ip", "cosine" or "l2"
 next_id        the id that the next vector gets by default
 first_pass     that the index was made with
-packed_pass, packed_layout, has_unbounded    of packed keys; of another layout than this fastret's they are not read
+packed_pass, packed_layout, has_unbounded, axes_defect    of packed keys; of another layout than this fastret's they are not read
 sha256         over the other metadata, and dtype, shape and bytes of the tensors: vectors, ids, others by name
 """
 
@@ -30,6 +30,7 @@ from ..ops import PackedKeys
 from ..ops.arrays import INTEGERS, Metric, to_tensor
 from ..ops.first_pass import FirstPass
 from ..ops.packing import LAYOUT, Packing
+from ..ops.principal_axes import PrincipalAxes
 from ..replacing import replacing
 
 FORMAT = "fastret.FlatIndex"
@@ -66,10 +67,12 @@ def write_index_file(path: str | os.PathLike[str], index: IndexFile) -> None:
     }
     if index.packed is not None and index.packed.packing is not None:
         stored = index.packed.packing.rows(0, index.packed.ntotal)  # without the room for more
-        tensors |= {"panels": stored.panels, "facts": stored.facts, "frame": stored.frame}
+        tensors |= stored.tensors()
         metadata["packed_pass"] = index.packed.first_pass
         metadata["packed_layout"] = LAYOUT
         metadata["has_unbounded"] = str(stored.has_unbounded)
+        if stored.principal:
+            metadata["axes_defect"] = repr(stored.principal.defect)
     metadata["sha256"] = _sha256(metadata, tensors)
     try:
         with replacing(path) as temporary:
@@ -130,7 +133,11 @@ def _index_file(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> I
     packed = None
     if metadata.get("packed_layout") == LAYOUT:
         parts = tensors["panels"], tensors["facts"], tensors["frame"]
-        packing = Packing(*parts, has_unbounded=metadata["has_unbounded"] == "True")
+        principal = None
+        if "axes_defect" in metadata:
+            axes, head_residuals, tails = tensors["axes"], tensors["head_residuals"], tensors["tails"]
+            principal = PrincipalAxes(axes, head_residuals, tails, float(metadata["axes_defect"]))
+        packing = Packing(*parts, metadata["has_unbounded"] == "True", principal)
         packed = PackedKeys(vectors, metric, cast(FirstPass, metadata["packed_pass"]), packing)
     first_pass = cast(FirstPass, metadata.get("first_pass", "auto"))
     return IndexFile(vectors, ids, metric, int(metadata["next_id"]), first_pass, packed)

@@ -232,15 +232,20 @@ class FlatIndex:
             scores[batch], positions[batch] = self._neighbours(rows, k, Filters(excluded=itself), first_pass)
         return scores, self._ids_at(positions)
 
-    def pack(self) -> None:
+    def pack(self, *, sample_queries: Array | None = None) -> None:
         """Make the vectors ready for many searches now, rather than once searches have made it worth it.
 
-        See `fastret.pack`. Costs what scoring some 40 to 80 queries does; nothing on a CUDA device or where the first
-        pass reads the vectors themselves.
+        Costs what scoring some 40 to 80 queries does; nothing on a CUDA device or where the first pass reads the
+        vectors themselves.
+
+        Args:
+            sample_queries: [S, D], where searches of one to four queries shall be as fast as possible: see
+                `fastret.pack`. An index that packs by itself takes the queries of such searches.
         """
+        sample = None if sample_queries is None else self._checked_rows("pack", "sample_queries", sample_queries)
         with self._lock:
             self._sort_by_id()
-            self._packing.pack(self._vectors[: self._ntotal])
+            self._packing.pack(self._vectors[: self._ntotal], sample)
 
     def memory(self) -> dict[str, int]:
         """Bytes held by "vectors", "ids" and "packed keys", room for the next adds included."""
@@ -340,27 +345,27 @@ class FlatIndex:
         self, rows: Tensor, k: int, filters: Filters, first_pass: FirstPass | None
     ) -> tuple[Tensor, Tensor]:
         """scores [Q, K] and positions [Q, K] for checked queries."""
-        keys = self._keys_for(len(rows))
+        keys = self._keys_for(rows)
         return search(rows, keys, k, self.metric, first_pass=self._pass_of(first_pass), **filters._asdict())
 
     def _within(
         self, rows: Tensor, threshold: float, filters: Filters, first_pass: FirstPass | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """lims [Q + 1], scores and positions for checked queries."""
-        keys, chosen = self._keys_for(len(rows)), self._pass_of(first_pass)
+        keys, chosen = self._keys_for(rows), self._pass_of(first_pass)
         return range_search(rows, keys, threshold, self.metric, first_pass=chosen, **filters._asdict())
 
     def _pass_of(self, first_pass: FirstPass | None) -> FirstPass:
         """Packed keys have a pass; before there are any, the cheapest is taken, but for an index that never packs."""
         return first_pass or ("float32" if self.first_pass == "float32" else "auto")
 
-    def _keys_for(self, num_queries: int) -> Tensor | PackedKeys:
+    def _keys_for(self, queries: Tensor) -> Tensor | PackedKeys:
         """The vectors, packed where searches, this one included, have made that worth it."""
         vectors = self.vectors
         packed = self._packing.packed(vectors)
         if packed is None:
             with self._lock:  # one thread packs, the others wait for it
-                self._packing.count_queries(num_queries, vectors)
+                self._packing.count_queries(queries, vectors)
             packed = self._packing.packed(vectors)
         return vectors if packed is None else packed
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..ops import PackedKeys, pack
 from ..ops.arrays import Metric
 from ..ops.first_pass import FirstPass
 from ..ops.packing import Packing, extend
+from ..ops.principal_axes import FEW_QUERIES
 
 # Packing costs what scoring some 40 to 80 queries in float32 does, and a packed search saves most of that: by then
 # the searches have cost as much.
@@ -29,6 +31,7 @@ class LazyPacking:
         self._rows = 0  # vectors that are packed
         self._framed = 0  # vectors that there were when the frame was chosen
         self._queries = 0  # that searches of unpacked keys have brought
+        self._sample: list[Tensor] | None = []  # those queries, as long as every search brought few
 
     @property
     def nbytes(self) -> int:
@@ -39,16 +42,22 @@ class LazyPacking:
         """The vectors [N, D] as packed keys."""
         return PackedKeys(vectors, self._metric, *self._stored) if self._stored else None
 
-    def count_queries(self, num_queries: int, vectors: Tensor) -> None:
+    def count_queries(self, queries: Tensor, vectors: Tensor) -> None:
         """Count those of a search that finds the vectors [N, D] unpacked, and pack them when there were enough."""
-        self._queries += num_queries
-        if self._stored is None and self._queries > _WORTH_PACKING_QUERIES:
-            self.pack(vectors)
+        if self._stored is not None:
+            return
+        self._queries += len(queries)
+        if len(queries) > FEW_QUERIES:
+            self._sample = None
+        elif self._sample is not None:
+            self._sample.append(queries.clone())
+        if self._queries > _WORTH_PACKING_QUERIES:
+            self.pack(vectors, torch.cat(self._sample).float() if self._sample else None)
 
-    def pack(self, vectors: Tensor) -> None:
+    def pack(self, vectors: Tensor, sample_queries: Tensor | None = None) -> None:
         """Pack the vectors [N, D] now, unless their pass reads the vectors themselves."""
         if vectors.device.type == "cpu":
-            self.put(pack(vectors, self._first_pass, self._metric))
+            self.put(pack(vectors, self._first_pass, self._metric, sample_queries=sample_queries))
             self._framed = self._rows
 
     def put(self, packed: PackedKeys) -> None:
@@ -71,3 +80,4 @@ class LazyPacking:
         """Forget what is stored, and what searches brought: the vectors have changed."""
         self._stored = None
         self._queries = 0
+        self._sample = []

@@ -61,7 +61,7 @@ class MappedFlatIndex(FlatIndex):
         """A mapped index cannot be changed: raises ValueError."""
         self._refuse("reset")
 
-    def pack(self) -> None:
+    def pack(self, *, sample_queries: Array | None = None) -> None:
         """Raises ValueError unless the file has packed keys: they would have to be written to it."""
         if self._packing.packed(self.vectors) is None and self.first_pass != "float32":
             self._refuse("pack")

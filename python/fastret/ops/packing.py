@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .arrays import Array, Metric, metric_index, to_tensor
 from .first_pass import FIRST_PASSES, FirstPass, first_pass_number
+from .principal_axes import PrincipalAxes, axes_panels, choose_head, defect_of
 
 LAYOUT = "1"  # raised whenever panels, facts or frame change their meaning: stored ones are then packed anew
 PANEL_KEYS = 32  # keys side by side in a panel
 KEY_FACTS = 5  # float32 per key beside its panel
+_NO_AXES = (None, None, None, 0.0)
 _DIMS_PER_STEP = {"float32": 1, "int16": 2, "int8": 4}  # in the 4 bytes of a step
 
 
@@ -28,16 +31,39 @@ class Packing(NamedTuple):
     frame: Tensor  # [2, D] float32: the centre that was subtracted, and the direction that was projected out
     # Whether some keys never enter the pass: infinite ones and those of norms that float32 arithmetic cannot hold.
     has_unbounded: bool
+    principal: PrincipalAxes | None = None  # then the panels hold the leading dimensions only
 
     @property
     def nbytes(self) -> int:
         """Memory, room for more keys included."""
-        return self.panels.nbytes + self.facts.nbytes + self.frame.nbytes
+        return sum(tensor.nbytes for tensor in self.tensors().values())
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What the native ops take for packed keys, in the order of their schemas."""
+        return (*self[:4], *(self.principal or _NO_AXES))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor, by name."""
+        stored = {"panels": self.panels, "facts": self.facts, "frame": self.frame}
+        if self.principal:
+            stored |= {name: getattr(self.principal, name) for name in ("axes", "head_residuals", "tails")}
+        return stored
 
     def rows(self, first: int, last: int) -> Packing:
         """That of keys first ... last - 1 alone, in the same memory."""
         panels = slice(first // PANEL_KEYS, _num_panels(last))
-        return self._replace(panels=self.panels[panels], facts=self.facts[panels])
+        return self._map_panels(lambda part: part[panels])
+
+    def with_room(self, filled: int, wanted: int) -> Packing:
+        """The same memory, or larger copies of the first `filled` panels with room for at least `wanted`."""
+        return self._map_panels(lambda part: _with_room(part, filled, wanted))
+
+    def _map_panels(self, change: Callable[[Tensor], Tensor]) -> Packing:
+        principal = self.principal and self.principal._replace(
+            head_residuals=change(self.principal.head_residuals), tails=change(self.principal.tails)
+        )
+        return self._replace(panels=change(self.panels), facts=change(self.facts), principal=principal)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +72,7 @@ class PackedKeys:
 
     The keys stay as they are, in their own memory, and must not change: survivors are scored from them. Beside
     float32 keys an int8 pass takes 25 % more memory and an int16 pass 50 %, beside 16-bit keys twice that, and both
-    20 bytes per key. A float32 pass reads the keys themselves: nothing is stored, and nothing added.
+    20 bytes per key (24 with principal axes, and the axes themselves). A float32 pass reads the keys themselves: nothing is stored, and nothing added.
     """
 
     keys: Tensor  # [N, D] float32, bfloat16 or float16
@@ -93,7 +119,9 @@ class PackedKeys:
         )
 
 
-def pack(keys: Array, first_pass: FirstPass = "auto", metric: Metric = "ip") -> PackedKeys:
+def pack(
+    keys: Array, first_pass: FirstPass = "auto", metric: Metric = "ip", *, sample_queries: Array | None = None
+) -> PackedKeys:
     """Make keys ready for many searches, which then read a quarter (int8) or half (int16) of their bytes.
 
     Results keep their bits: what the pass cannot exclude is scored canonically from the keys themselves.
@@ -105,28 +133,36 @@ def pack(keys: Array, first_pass: FirstPass = "auto", metric: Metric = "ip") -> 
         first_pass: "int8", "int16" (a finer bound, twice the bytes), "float32" (packs nothing) or "auto": int8
             where it pays, else float32.
         metric: "ip", "cosine" or "l2": packed keys are searched by the metric they were packed for.
+        sample_queries: [S, D], some tens of queries like those to come, where searches of one to four queries at a
+            time shall be as fast as possible. Such searches wait for memory; where this sample shows that it gains,
+            they first read only the leading principal axes of int8 keys. Packing then takes several times as long,
+            and searches of many queries are somewhat slower.
 
     Raises:
         TypeError: not a dense floating-point array.
-        ValueError: not 2-D, unknown first pass or metric.
+        ValueError: not 2-D, unknown first pass or metric, sample queries of another D.
     """
     x = to_tensor("pack", "keys", keys).detach()
     if x.dim() != 2:
         raise ValueError(f"pack: keys must be 2-D, got {list(x.shape)}")
     first_pass_number("pack", first_pass)  # refuses unknown names
     metric_number = metric_index("pack", metric)
+    sample = None
+    if sample_queries is not None:
+        sample = to_tensor("pack", "sample_queries", sample_queries).detach()
+        if sample.dim() != 2 or sample.shape[1] != x.shape[1] or sample.device != x.device:
+            raise ValueError(
+                f"pack: sample_queries must be [S, {x.shape[1]}] on {x.device}, "
+                f"got {list(sample.shape)} on {sample.device}"
+            )
     if x.shape[1] > 1 and x.stride(1) != 1:
         x = x.contiguous()  # once, rather than in every search
     name = packed_first_pass(x.shape[1]) if first_pass == "auto" else first_pass
     if x.device.type != "cpu" or name == "float32":
         return PackedKeys(x, metric, "float32")
-    steps = -(-x.shape[1] // _DIMS_PER_STEP[name])
-    packing = Packing(
-        torch.empty((_num_panels(len(x)), steps, PANEL_KEYS), dtype=torch.int32),
-        torch.empty((_num_panels(len(x)), KEY_FACTS, PANEL_KEYS)),
-        torch.ops.fastret.key_frame(x, metric_number),
-        has_unbounded=False,
-    )
+    packing = _empty(len(x), x.shape[1], name, torch.ops.fastret.key_frame(x, metric_number))
+    if sample is not None and len(sample) and name == "int8":
+        packing = _with_axes(packing, x, sample, metric)
     return _fill(PackedKeys(x, metric, name, packing), packing, 0)
 
 
@@ -139,8 +175,7 @@ def extend(packed: PackedKeys, keys: Tensor) -> PackedKeys:
     if packed.packing is None:
         return replace(packed, keys=keys)
     first = packed.ntotal // PANEL_KEYS  # its panel may be partly filled
-    panels, facts = (_with_room(part, first, _num_panels(len(keys))) for part in packed.packing[:2])
-    return _fill(replace(packed, keys=keys), packed.packing._replace(panels=panels, facts=facts), first)
+    return _fill(replace(packed, keys=keys), packed.packing.with_room(first, _num_panels(len(keys))), first)
 
 
 def packed_first_pass(dim: int) -> FirstPass:
@@ -148,13 +183,49 @@ def packed_first_pass(dim: int) -> FirstPass:
     return "int8" if 32 <= dim <= 1 << 16 else "float32"
 
 
+def _empty(num_keys: int, dim: int, first_pass: str, frame: Tensor) -> Packing:
+    panels = _num_panels(num_keys)
+    return Packing(
+        torch.empty((panels, _num_steps(dim, first_pass), PANEL_KEYS), dtype=torch.int32),
+        torch.empty((panels, KEY_FACTS, PANEL_KEYS)),
+        frame,
+        has_unbounded=False,
+    )
+
+
+def _with_axes(packing: Packing, keys: Tensor, queries: Tensor, metric: Metric) -> Packing:
+    """`packing`, split into heads and tails of principal axes where the queries gain by them."""
+    head = choose_head(keys, queries, metric, packing.frame[0])
+    if head is None:
+        return packing
+    panels, steps, _ = packing.panels.shape
+    head_steps = _num_steps(head.dims, "int8")
+    return packing._replace(
+        panels=torch.empty((panels, head_steps, PANEL_KEYS), dtype=torch.int32),
+        frame=torch.stack([packing.frame[0], head.direction]),
+        principal=PrincipalAxes(
+            axes_panels(head.axes),
+            torch.empty((panels, PANEL_KEYS)),
+            torch.empty((panels, steps - head_steps, PANEL_KEYS), dtype=torch.int32),
+            defect_of(head.axes),
+        ),
+    )
+
+
 def _fill(packed: PackedKeys, packing: Packing, first: int) -> PackedKeys:
     """`packed` with its keys from panel `first` on written into `packing`."""
     number, metric = FIRST_PASSES.index(packed.first_pass), metric_index("pack", packed.metric)
-    torch.ops.fastret.pack_keys_(packed.keys, metric, number, packing.frame, first, packing.panels, packing.facts)
+    panels, facts, frame, _, axes, head_residuals, tails, defect = packing.arguments
+    torch.ops.fastret.pack_keys_(
+        packed.keys, metric, number, frame, first, panels, facts, axes, head_residuals, tails, defect
+    )
     scales = packing.facts[first : _num_panels(packed.ntotal), 0]  # negative: scored canonically by every search
     has_unbounded = packing.has_unbounded or bool((scales < 0).any())
     return replace(packed, packing=packing._replace(has_unbounded=has_unbounded))
+
+
+def _num_steps(dim: int, first_pass: str) -> int:
+    return -(-dim // _DIMS_PER_STEP[first_pass])
 
 
 def _num_panels(num_keys: int) -> int:
@@ -178,6 +249,16 @@ def _(keys: Tensor, metric: int) -> Tensor:
 
 @torch.library.register_fake("fastret::pack_keys_")
 def _(
-    keys: Tensor, metric: int, first_pass: int, frame: Tensor, first_panel: int, panels: Tensor, facts: Tensor
+    keys: Tensor,
+    metric: int,
+    first_pass: int,
+    frame: Tensor,
+    first_panel: int,
+    panels: Tensor,
+    facts: Tensor,
+    axes: Tensor | None = None,
+    head_residuals: Tensor | None = None,
+    tails: Tensor | None = None,
+    defect: float = 0,
 ) -> None:
     torch._check(keys.dim() == 2)

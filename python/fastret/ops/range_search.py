@@ -63,6 +63,10 @@ def _(
     facts: Tensor | None = None,
     frame: Tensor | None = None,
     has_unbounded: bool = True,
+    axes: Tensor | None = None,
+    head_residuals: Tensor | None = None,
+    tails: Tensor | None = None,
+    defect: float = 0,
     allowed: Tensor | None = None,
     excluded: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:

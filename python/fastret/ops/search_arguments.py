@@ -11,7 +11,7 @@ from .filters import allowed_mask, excluded_ids
 from .first_pass import FIRST_PASSES, FirstPass, first_pass_number
 from .packing import PackedKeys, Packing
 
-_UNPACKED = (None, None, None, True)  # in place of a Packing
+_UNPACKED = (None, None, None, True, None, None, None, 0.0)  # in place of a Packing
 
 
 class SearchArguments(NamedTuple):
@@ -26,7 +26,13 @@ class SearchArguments(NamedTuple):
     @property
     def options(self) -> tuple[Any, ...]:
         """What follows k or the threshold in the native ops' schemas."""
-        return (self.metric, self.first_pass, *(self.packing or _UNPACKED), self.allowed, self.excluded)
+        return (
+            self.metric,
+            self.first_pass,
+            *(self.packing.arguments if self.packing else _UNPACKED),
+            self.allowed,
+            self.excluded,
+        )
 
 
 def search_arguments(
