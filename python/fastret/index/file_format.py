@@ -6,7 +6,8 @@ version        "2"; "1", which is read too, had neither first_pass nor packed ke
 metric         "ip", "cosine" or "l2"
 next_id        the id that the next vector gets by default
 first_pass     that the index was made with
-packed_pass, packed_layout, has_unbounded, axes_defect    of packed keys; of another layout than this fastret's they are not read
+packed_pass, packed_layout, has_unbounded, axes_defect
+               of packed keys; those of another layout than this fastret's are not read
 sha256         over the other metadata, and dtype, shape and bytes of the tensors: vectors, ids, others by name
 """
 

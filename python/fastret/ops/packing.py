@@ -72,7 +72,8 @@ class PackedKeys:
 
     The keys stay as they are, in their own memory, and must not change: survivors are scored from them. Beside
     float32 keys an int8 pass takes 25 % more memory and an int16 pass 50 %, beside 16-bit keys twice that, and both
-    20 bytes per key (24 with principal axes, and the axes themselves). A float32 pass reads the keys themselves: nothing is stored, and nothing added.
+    20 bytes per key; with principal axes 24, and the axes themselves. A float32 pass reads the keys themselves:
+    nothing is stored, and nothing added.
     """
 
     keys: Tensor  # [N, D] float32, bfloat16 or float16

@@ -115,5 +115,5 @@ def _bias(y: Tensor, metric: Metric) -> Tensor:
 def _mixed(basis: Tensor, generator: torch.Generator) -> Tensor:
     """The same span [D, n] in rows [n, D] that share its variance."""
     size = basis.shape[1]
-    turn = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64)).Q
+    turn: Tensor = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64)).Q
     return turn @ basis.T
