@@ -17,6 +17,7 @@ from torch import Tensor
 import fastret
 from fastret import _C
 from fastret.ops.arrays import Metric
+from fastret.ops.principal_axes import FEW_QUERIES
 
 from .comparisons import FASTRET
 from .contest import Prepare, Run, clock
@@ -102,8 +103,14 @@ class SearchWork:
         index = fastret.FlatIndex(self.dim, self.metric)
         with setting():
             index.add(keys)
-            index.pack()
+            index.pack(sample_queries=self._sample_queries() if self.num_queries <= FEW_QUERIES else None)
         return under(lambda: index.search(queries, self.k), setting)
+
+    def _sample_queries(self) -> Tensor:
+        """Queries like the measured ones, for packing keys that few of them search at a time."""
+        if self.file:
+            return embeddings_from_file(self.file)[1][self.num_queries :]
+        return embedding_like(self.num_keys, 1000, self.dim, self.family)[1][self.num_queries :]
 
     def _settings_of_faiss(self, threads: int) -> dict[str, Prepare]:
         @cache  # one index for all settings

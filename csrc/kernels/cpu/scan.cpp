@@ -12,6 +12,7 @@ namespace {
 constexpr int64_t kBlockBytes = 320 << 10;      // of panels: they stay in the second-level cache
 constexpr int64_t kPackedOnceBytes = 32 << 20;  // so small, all keys are packed before the scan
 constexpr int64_t kQueriesPerThread = 32;       // so many, threads share queries out rather than keys
+constexpr int64_t kFewestSampledPanels = 4;
 constexpr int64_t kSampledKeys = 4096;          // scanned first, from all over the keys
 
 // So few queries wait for memory, and heads are fewer bytes; of more, some reach the rest of most panels.
@@ -237,8 +238,8 @@ void Scan::scan_part(int64_t key_part, Range groups) {
   PanelReader reader = panels_ ? PanelReader(panels_, panel_facts_, num_panels_, panel_bytes_)
                                : PanelReader(isa_, keys_, frame_, pass_, block);
 
-  const int64_t wanted = std::max<int64_t>(kSampledKeys, 8 * goal_.k) / kPanelKeys;
-  const int64_t stride = goal_.threshold || count < 4 * wanted ? 0 : count / wanted;
+  const int64_t wanted = std::min(std::max(kSampledKeys, 8 * goal_.k) / kPanelKeys, count / 8);
+  const int64_t stride = goal_.threshold || wanted < kFewestSampledPanels ? 0 : count / wanted;
   bool worth_it = true;
   if (stride) {
     const int64_t samples = (count + stride - 1) / stride;
