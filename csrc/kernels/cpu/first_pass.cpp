@@ -1,10 +1,8 @@
 #include "kernels/cpu/first_pass.h"
 
 #include "kernels/cpu/error_bound.h"
-#include "kernels/cpu/kernels.h"
 
 namespace fastret::cpu {
-
 namespace {
 
 // Below, packing the keys costs more than it saves: it takes the time of about so many float32 dot products a
@@ -23,10 +21,6 @@ PassChoice choose_pass(int64_t num_queries, int64_t dim, int first_pass) {
   const bool integers =
       primitives().int8_speed > 1.5f && dim >= kWorthIntegers && dim <= dim_limit(FirstPass::int8);
   return {integers ? FirstPass::int8 : FirstPass::float32};
-}
-
-FirstPass packed_first_pass(int64_t dim) {
-  return dim > dim_limit(FirstPass::int8) ? FirstPass::float32 : FirstPass::int8;
 }
 
 }  // namespace fastret::cpu

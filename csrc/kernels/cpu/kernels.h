@@ -20,8 +20,6 @@ RangeFound range_search(const RangeSearchParams& params, const Parallel& paralle
 // The centre and the direction that packed keys use, [D] each.
 void key_frame(const Rows& keys, Metric metric, float* centre, float* direction);
 void pack_keys(const PackKeysParams& params, const Parallel& parallel);
-// What the cheapest first pass for packed keys is: reused, so that packing costs nothing.
-FirstPass packed_first_pass(int64_t dim);
 void select_k(const SelectKParams& params, const Parallel& parallel);
 void pairwise_scores(const PairwiseScoresParams& params, const Parallel& parallel);
 

@@ -13,9 +13,12 @@ struct Pair {
   float value = 0;  // canonical rank value, once scored
 };
 
-// So many queries are rescored together: their rows stay in the second-level cache.
-inline int64_t queries_rescored_together(int64_t dim) {
-  return std::clamp<int64_t>((512 << 10) / (4 * std::max<int64_t>(1, dim)), 16, 1024);
+// So many queries are rescored together: their rows stay in the second-level cache, and their pairs in some
+// 50 MB.
+inline int64_t queries_rescored_together(int64_t dim, int64_t k) {
+  const int64_t by_rows = (512 << 10) / (4 * std::max<int64_t>(1, dim));
+  const int64_t by_pairs = (int64_t(2) << 20) / std::max<int64_t>(1, k);
+  return std::clamp<int64_t>(std::min(std::max<int64_t>(16, by_rows), by_pairs), 1, 1024);
 }
 
 // Scores pairs[begin:], which it may reorder. Each query's pairs are neighbours at first.

@@ -13,7 +13,7 @@ constexpr int64_t kBlockBytes = 320 << 10;      // of panels: they stay in the s
 constexpr int64_t kPackedOnceBytes = 32 << 20;  // so small, all keys are packed before the scan
 constexpr int64_t kQueriesPerThread = 32;       // so many, threads share queries out rather than keys
 constexpr int64_t kFewestSampledPanels = 4;
-constexpr int64_t kSampledKeys = 4096;          // scanned first, from all over the keys
+constexpr int64_t kSampledKeys = 4096;  // scanned first, from all over the keys
 
 // So few queries wait for memory, and heads are fewer bytes; of more, some reach the rest of most panels.
 constexpr int64_t kHeadQueries = 4;
@@ -37,10 +37,12 @@ int64_t rank_in_sample(int64_t k, double share) {
   return rank;
 }
 
-// More candidates than this, and a finer pass (for float32: canonical scores of all keys) is cheaper.
+// More candidates than this, and a finer pass (for float32: canonical scores of all keys) is cheaper. The
+// numbers on the right bound what a block of queries holds at once.
 size_t candidate_limit(FirstPass pass, int64_t k, int64_t keys) {
-  return size_t(pass == FirstPass::float32 ? std::max({int64_t(4096), 8 * k, keys / 8})
-                                           : std::max({int64_t(2048), 6 * k, keys / 48}));
+  if (pass == FirstPass::float32)
+    return size_t(std::max({int64_t(4096), 8 * k, std::min(keys / 8, int64_t(16384))}));
+  return size_t(std::max({int64_t(2048), 6 * k, std::min(keys / 48, int64_t(8192))}));
 }
 
 }  // namespace

@@ -103,7 +103,7 @@ class BlockSearch {
       const DefaultFloatEnvironment environment;
       for (int64_t task = begin; task < end; ++task) {
         const Range mine = part(int64_t(answered.size()), task, parallel_.num_threads);
-        const int64_t together = queries_rescored_together(p_.keys.dim);
+        const int64_t together = queries_rescored_together(p_.keys.dim, p_.k);
         for (int64_t first = mine.begin; first < mine.end; first += together)
           rescore(scan, answered.data() + first, std::min(together, mine.end - first));
       }
@@ -228,7 +228,7 @@ void search(const SearchParams& params, const Parallel& parallel) {
   const DefaultFloatEnvironment environment;
   const KeySet keys(params.keys, params.metric, params.filter, params.packed);
   const int64_t held = parallel.num_threads * std::max<int64_t>(128, 2 * params.k + 64) * 12;
-  const int64_t block = std::clamp<int64_t>(kCandidateBytes / held, 256, 8192);
+  const int64_t block = std::clamp<int64_t>(kCandidateBytes / held, 256, 4096);
   for (int64_t begin = 0; begin < params.queries.rows; begin += block)
     BlockSearch(params, parallel, keys, {begin, std::min(params.queries.rows, begin + block)}).run();
 }
