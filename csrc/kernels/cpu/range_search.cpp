@@ -120,10 +120,9 @@ RangeFound range_search(const RangeSearchParams& params, const Parallel& paralle
   all.lims.push_back(0);
   const DefaultFloatEnvironment environment;
   const KeySet keys(params.keys, params.metric, params.filter, params.packed);
-  for (int64_t begin = 0; begin < params.queries.rows; begin += kBlockQueries) {
-    const Range block{begin, std::min(params.queries.rows, begin + kBlockQueries)};
-    BlockRangeSearch(params, parallel, keys, block, all).run();
-  }
+  const int64_t blocks = (params.queries.rows + kBlockQueries - 1) / kBlockQueries;
+  for (int64_t b = 0; b < blocks; ++b)
+    BlockRangeSearch(params, parallel, keys, part(params.queries.rows, b, blocks), all).run();
   return all;
 }
 

@@ -229,8 +229,9 @@ void search(const SearchParams& params, const Parallel& parallel) {
   const KeySet keys(params.keys, params.metric, params.filter, params.packed);
   const int64_t held = parallel.num_threads * std::max<int64_t>(128, 2 * params.k + 64) * 12;
   const int64_t block = std::clamp<int64_t>(kCandidateBytes / held, 256, 4096);
-  for (int64_t begin = 0; begin < params.queries.rows; begin += block)
-    BlockSearch(params, parallel, keys, {begin, std::min(params.queries.rows, begin + block)}).run();
+  const int64_t blocks = (params.queries.rows + block - 1) / block;
+  for (int64_t b = 0; b < blocks; ++b)
+    BlockSearch(params, parallel, keys, part(params.queries.rows, b, blocks)).run();
 }
 
 }  // namespace fastret::cpu
