@@ -44,8 +44,8 @@ def test_opcheck(dtype: torch.dtype, needs_grad: bool, generator: Generator) -> 
     queries, keys = rows(5, 6).detach(), rows(9, 6).detach()
     torch.library.opcheck(ops.search.default, (queries, keys, 3, 0, *filters))
     for packing in ((None, None, None, True), fastret.pack(keys, "int8").packing):
-        torch.library.opcheck(ops.explained_search.default, (queries, keys, 3, 0, 2, *packing, *filters))
-        torch.library.opcheck(ops.range_search.default, (queries, keys, 0.5, 0, 2, *packing, *filters))
+        torch.library.opcheck(ops.explained_search.default, (queries, keys, 3, 0, 2, *packing.arguments, *filters))
+        torch.library.opcheck(ops.range_search.default, (queries, keys, 0.5, 0, 2, *packing.arguments, *filters))
     panels, facts, frame, _ = packing
     torch.library.opcheck(ops.key_frame.default, (keys, 0))
     torch.library.opcheck(ops.pack_keys_.default, (keys, 0, 2, frame, 0, panels, facts))
