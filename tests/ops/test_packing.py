@@ -112,6 +112,19 @@ def test_rows_of_packed_keys_count_from_0(dtype: torch.dtype, generator: Generat
         assert_finds(packed.rows(first, last), queries, keys[first:last], f"{first} to {last}")
 
 
+@pytest.mark.parametrize("first_pass", ["int8", "int16"])
+def test_rows_end_within_a_panel(first_pass: str, generator: Generator) -> None:
+    keys = torch.randn(128, 40, generator=generator)
+    keys[99:] *= 1e3
+    keys[110] = 1e30  # scored canonically, if it were one of the rows
+    packed = fastret.pack(keys, first_pass).rows(64, 99)
+    queries = keys[99:104]
+    assert_finds(packed, queries, keys[64:99])
+    want = reference.range_search(queries, keys[64:99], 0.0)
+    for got, wanted in zip(fastret.range_search(queries, packed, 0.0), want, strict=True):
+        assert_same_bits(got, wanted)
+
+
 @pytest.mark.parametrize(("first", "last"), [(5, 40), (-32, 40), (64, 32), (0, 101)])
 def test_rows_begin_a_panel(first: int, last: int) -> None:
     sentence = f"PackedKeys.rows: first must be a multiple of 32 and first <= last <= 100, got {first} and {last}"

@@ -137,6 +137,7 @@ int KeyPacker::pack(int64_t number, void* panel, float* facts, float* head_resid
     for (int64_t i = 0; i < kPanelKeys; i += axes_->max_rows())
       axes_->rotate(centred_.data() + i * padded, std::min(axes_->max_rows(), kPanelKeys - i), padded);
   const int32_t* rows[kPanelKeys];
+  if (head_residuals) std::fill_n(head_residuals, kPanelKeys, 0.0f);
   for (int i = 0; i < kPanelKeys; ++i) {
     if (present[i]) pack_key(i, facts, head_residuals);
     rows[i] = pass_ == FirstPass::float32 ? reinterpret_cast<const int32_t*>(centred_.data() + i * padded)

@@ -31,8 +31,11 @@ struct KeySet {
   const bool* allowed;
   std::vector<uint32_t> allowed_bits;  // [P] where some keys are not allowed, else empty
 
+  // Packed keys may be the first of more, whose panel the last of them share.
   uint32_t allowed_in(int64_t panel) const {
-    return allowed_bits.empty() ? ~0u : allowed_bits[size_t(panel)];
+    const int64_t left = rows.rows - panel * kPanelKeys;
+    const uint32_t existing = left < kPanelKeys ? (1u << left) - 1 : ~0u;
+    return allowed_bits.empty() ? existing : allowed_bits[size_t(panel)] & existing;
   }
 
  private:

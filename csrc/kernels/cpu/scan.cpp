@@ -228,6 +228,7 @@ void Scan::pack_keys_once() {
 void Scan::list_all_unbounded() {
   for (int64_t p = 0; p < num_panels_; ++p)
     list_unbounded(panel_facts_ + p * kFactsPerPanel, p * kPanelKeys, unbounded_keys_);
+  while (!unbounded_keys_.empty() && unbounded_keys_.back() >= keys_.rows.rows) unbounded_keys_.pop_back();
 }
 
 // Groups of queries against one part of the keys: first a sample from all over it, so that thresholds start

@@ -52,13 +52,13 @@ def choose_head(keys: Tensor, queries: Tensor, metric: Metric, centre: Tensor) -
     z, centre = queries.double(), centre.double()
     if metric == "l2":
         z = z - centre
-    direction = torch.nn.functional.normalize(z.mean(0) if len(z) > FEW_QUERIES else centre, dim=0)
     sample = _centred(keys[:: max(1, num_keys // _SAMPLED_KEYS)], metric, centre)
     usable = (ids >= 0).all(1) & z.isfinite().all(1)
     sample = sample[sample.isfinite().all(1)]
     if not usable.any() or len(sample) < dim // 4:
         return None
     z, ids = z[usable], ids[usable]
+    direction = torch.nn.functional.normalize(z.mean(0) if len(z) > FEW_QUERIES else centre, dim=0)
     basis = torch.linalg.eigh(sample.T @ sample).eigenvectors.flip(1)  # [D, D], most variance first
     along = (z @ direction).unsqueeze(1)
     p = z - along * direction
@@ -85,10 +85,13 @@ def choose_head(keys: Tensor, queries: Tensor, metric: Metric, centre: Tensor) -
 
 
 def defect_of(axes: Tensor) -> float:
-    """An upper bound of the 2-norm of `axes axes^T - 1`, [D, D] float32: its Frobenius norm, rounded up."""
+    """An upper bound of the 2-norm of `axes axes^T - 1`, [D, D] float32: its Frobenius norm, rounded up.
+
+    Each of the products, of rows of norm 1, errs by at most D 2^-53, and the D^2 of them together by D times that.
+    """
     exact = axes.double()
     identity = torch.eye(len(axes), dtype=torch.float64)
-    return float((exact @ exact.T - identity).norm()) * (1 + 1e-6) + 1e-12
+    return float((exact @ exact.T - identity).norm()) * (1 + 1e-6) + len(axes) ** 2 * 2.0**-52
 
 
 def axes_panels(axes: Tensor) -> Tensor:
