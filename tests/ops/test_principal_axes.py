@@ -90,10 +90,10 @@ def assert_searches(packed: PackedKeys, queries: Tensor, where: str = "", **filt
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("family", KEYS)
 def test_the_bits_are_those_of_the_definition(family: str, metric: str, generator: Generator) -> None:
-    plain = decaying(2000, DIM, generator)
+    plain = decaying(1000, DIM, generator)
     keys, queries = KEYS[family](plain), near_queries(plain, 40, generator)
     packed = with_axes(keys, metric, near_queries(plain, 20, generator))
-    allowed = torch.rand(2000, generator=generator) < 0.3
+    allowed = torch.rand(1000, generator=generator) < 0.3
     excluded = reference.search(queries, keys, 3, metric)[1]
     for setting in every_setting():
         assert_searches(packed, queries, f"{setting}, packed before")
@@ -239,7 +239,7 @@ UNIT = "frame must hold a centre of norm at most 1e18 and a direction of norm at
         ({"panels": torch.zeros(7, 0, 32, dtype=torch.int32)}, MULTIPLE + "[7, 0, 32]"),
         ({"panels": torch.zeros(7, 40, 32, dtype=torch.int32)}, MULTIPLE + "[7, 40, 32]"),
         ({"panels": torch.zeros(6, 4, 32, dtype=torch.int32)}, "panels must be [7, 4, 32] int32"),
-        ({"panels": torch.zeros(7, 8, 32, dtype=torch.int32)}, "tails must be [7, 30, 32] int32, contiguous, got [7, 34"),
+        ({"panels": torch.zeros(7, 8, 32, dtype=torch.int32)}, "tails must be [7, 30, 32] int32"),
         ({"head_residuals": torch.zeros(6, 32)}, "head_residuals must be [7, 32] float32, contiguous, got [6, 32]"),
         ({"head_residuals": torch.zeros(7, 32).double()}, "head_residuals must be [7, 32] float32"),
         ({"first_pass": 1}, MULTIPLE),

@@ -43,6 +43,13 @@
 // residual_y + residual_q norm_y + extra_y + extra_q) of t's scale, and a key whose upper end is below the
 // k-th largest lower end has a canonical score strictly below k others.
 //
+// With axes A instead of the rotation: the orthogonal factor R of A = U S V^T, U V^T, has |Ay - Ry| <= f |y|
+// where f is at least the 2-norm of A A^T - 1. So item 3 holds for it with axes_error (AxesRotation::error)
+// in place of 16.01u; it is added to both residuals. Of the head's dimensions h alone, and the others t,
+//   |p.y - (n_qh.n_yh) s_q s_y| <= norm_q residual_y + residual_q norm_y + |(Rp)_t||(Ry)_t|,
+// as item 3 holds for parts of the same vectors. The computed norm of a tail errs by axes_error of the whole,
+// item 1 included, but for the float64 errors there, which w has room for once more.
+//
 // In place (c = 0, y' = x) products are summed in 4 lanes or more: D/4 + 16 instead of D in g. The pass
 // itself sums up |x|^2, which errs by s = (D/4 + 16)u: h_y = |x| is rounded up by s, and bias errs by
 // 0.75s |x|^2 more, in extra_y. For cosine the scale is 1/|x|, so that h_y = 1 and residual_y = g + 4u +
