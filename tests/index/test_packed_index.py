@@ -48,9 +48,9 @@ def counted_packs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by the number of keys whenever an index packs them all."""
     packs: list[int] = []
 
-    def pack(keys: Tensor, *options: str) -> fastret.PackedKeys:
+    def pack(keys: Tensor, *options: str, sample_queries: Tensor | None = None) -> fastret.PackedKeys:
         packs.append(len(keys))
-        return fastret.pack(keys, *options)
+        return fastret.pack(keys, *options, sample_queries=sample_queries)
 
     monkeypatch.setattr(lazy_packing, "pack", pack)
     return packs
