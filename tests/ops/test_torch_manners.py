@@ -43,10 +43,13 @@ def test_opcheck(dtype: torch.dtype, needs_grad: bool, generator: Generator) -> 
     filters = torch.arange(9) % 2 > 0, torch.arange(5)[:, None]
     queries, keys = rows(5, 6).detach(), rows(9, 6).detach()
     torch.library.opcheck(ops.search.default, (queries, keys, 3, 0, *filters))
-    for packing in ((None, None, None, True), fastret.pack(keys, "int8").packing):
-        torch.library.opcheck(ops.explained_search.default, (queries, keys, 3, 0, 2, *packing.arguments, *filters))
-        torch.library.opcheck(ops.range_search.default, (queries, keys, 0.5, 0, 2, *packing.arguments, *filters))
-    panels, facts, frame, _ = packing
+    packing = fastret.pack(keys, "int8").packing
+    assert packing is not None
+    for arguments in ((), packing.arguments):
+        named = {"allowed": filters[0], "excluded": filters[1]}
+        torch.library.opcheck(ops.explained_search.default, (queries, keys, 3, 0, 2, *arguments), named)
+        torch.library.opcheck(ops.range_search.default, (queries, keys, 0.5, 0, 2, *arguments), named)
+    panels, facts, frame = packing[:3]
     torch.library.opcheck(ops.key_frame.default, (keys, 0))
     torch.library.opcheck(ops.pack_keys_.default, (keys, 0, 2, frame, 0, panels, facts))
     for largest in (True, False):

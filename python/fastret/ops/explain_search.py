@@ -92,7 +92,7 @@ def explain_search(
             scores,
             ids,
         )
-    scores, ids, rescored, passes = torch.ops.fastret.explained_search(q, x, k, *a.options)
+    scores, ids, rescored, passes = torch.ops.fastret.explained_search(q, x, k, *a.packed, **a.filters)
     chosen, why = _choice(a, keys, first_pass)
     # A query without neighbours needs no pass at all: it counts as answered by the chosen one.
     passes = torch.where(rescored == 0, -2, passes)

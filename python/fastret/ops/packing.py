@@ -16,7 +16,6 @@ from .principal_axes import PrincipalAxes, axes_panels, choose_head, defect_of
 LAYOUT = "1"  # raised whenever panels, facts or frame change their meaning: stored ones are then packed anew
 PANEL_KEYS = 32  # keys side by side in a panel
 KEY_FACTS = 5  # float32 per key beside its panel
-_NO_AXES = (None, None, None, 0.0)
 _DIMS_PER_STEP = {"float32": 1, "int16": 2, "int8": 4}  # in the 4 bytes of a step
 
 
@@ -41,7 +40,7 @@ class Packing(NamedTuple):
     @property
     def arguments(self) -> tuple[Any, ...]:
         """What the native ops take for packed keys, in the order of their schemas."""
-        return (*self[:4], *(self.principal or _NO_AXES))
+        return (*self[:4], *(self.principal or ()))
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor, by name."""
@@ -216,10 +215,9 @@ def _with_axes(packing: Packing, keys: Tensor, queries: Tensor, metric: Metric) 
 def _fill(packed: PackedKeys, packing: Packing, first: int) -> PackedKeys:
     """`packed` with its keys from panel `first` on written into `packing`."""
     number, metric = FIRST_PASSES.index(packed.first_pass), metric_index("pack", packed.metric)
-    panels, facts, frame, _, axes, head_residuals, tails, defect = packing.arguments
-    torch.ops.fastret.pack_keys_(
-        packed.keys, metric, number, frame, first, panels, facts, axes, head_residuals, tails, defect
-    )
+    panels, facts, frame = packing[:3]
+    axes = packing.principal or ()
+    torch.ops.fastret.pack_keys_(packed.keys, metric, number, frame, first, panels, facts, *axes)
     scales = packing.facts[first : _num_panels(packed.ntotal), 0]  # negative: scored canonically by every search
     has_unbounded = packing.has_unbounded or bool((scales < 0).any())
     return replace(packed, packing=packing._replace(has_unbounded=has_unbounded))

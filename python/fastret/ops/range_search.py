@@ -47,7 +47,7 @@ def range_search(
     if a.queries.is_cuda:
         found = range_search_by_blocks(a, threshold)
     else:
-        found = torch.ops.fastret.range_search(a.queries, a.keys, threshold, *a.options)
+        found = torch.ops.fastret.range_search(a.queries, a.keys, threshold, *a.packed, **a.filters)
     lims, scores, ids = (like(part, queries) for part in found)
     return lims, scores, ids
 

@@ -54,7 +54,7 @@ def search(
     if a.queries.is_cuda:
         scores, ids = torch.ops.fastret.search(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
     else:
-        scores, ids, _, _ = torch.ops.fastret.explained_search(a.queries, a.keys, k, *a.options)
+        scores, ids, _, _ = torch.ops.fastret.explained_search(a.queries, a.keys, k, *a.packed, **a.filters)
     return like(scores, queries), like(ids, queries)
 
 

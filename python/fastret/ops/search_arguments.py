@@ -11,8 +11,6 @@ from .filters import allowed_mask, excluded_ids
 from .first_pass import FIRST_PASSES, FirstPass, first_pass_number
 from .packing import PackedKeys, Packing
 
-_UNPACKED = (None, None, None, True, None, None, None, 0.0)  # in place of a Packing
-
 
 class SearchArguments(NamedTuple):
     queries: Tensor  # [Q, D]
@@ -24,15 +22,13 @@ class SearchArguments(NamedTuple):
     excluded: Tensor | None  # [Q, E] int64
 
     @property
-    def options(self) -> tuple[Any, ...]:
-        """What follows k or the threshold in the native ops' schemas."""
-        return (
-            self.metric,
-            self.first_pass,
-            *(self.packing.arguments if self.packing else _UNPACKED),
-            self.allowed,
-            self.excluded,
-        )
+    def packed(self) -> tuple[Any, ...]:
+        """What follows k or the threshold in the native ops' schemas, but for the filters."""
+        return (self.metric, self.first_pass, *(self.packing.arguments if self.packing else ()))
+
+    @property
+    def filters(self) -> dict[str, Tensor | None]:
+        return {"allowed": self.allowed, "excluded": self.excluded}
 
 
 def search_arguments(
