@@ -25,10 +25,10 @@ class Shrunk(NamedTuple):
 
 
 SHRUNK = {
-    "the residual of a key": Shrunk("integers.residual + 25 * kU", "0.9 * integers.residual + 25 * kU"),
-    "the residual of a query": Shrunk("integers.residual + 20 * kU", "0.9 * integers.residual + 20 * kU"),
+    "the residual of a key": Shrunk("integers.residual + (25 * kU", "0.9 * integers.residual + (25 * kU"),
+    "the residual of a query": Shrunk("integers.residual + (20 * kU", "0.9 * integers.residual + (20 * kU"),
     "the norm of a key": Shrunk("bounds.norm = up(reached)", "bounds.norm = up(0.9 * reached)"),
-    "the norm of a query": Shrunk("facts.norm = up(reach)", "facts.norm = up(0.9 * reach)"),
+    "the norm of a query": Shrunk("facts.norm = up(reach *", "facts.norm = up(0.9 * reach *"),
     "the roundings of a float32 dot product": Shrunk("dot_error(double(dim))", "dot_error(0.9 * double(dim))"),
     "the rounding of the canonical score": Shrunk("canonical_ = (1 + 0x1p-10)", "canonical_ = 0.9"),
     "what all keys of a query share": Shrunk("return canonical_ * centred", "return 0.9 * canonical_ * centred"),
@@ -39,6 +39,9 @@ SHRUNK = {
     "the lower end, by the query's part": Shrunk(
         "(double(query.facts.residual)", "(0.9 * double(query.facts.residual)", "cpu/error_bound.h"
     ),
+    "the head of a key": Shrunk("weighted = kHeadWeight *", "weighted = 0.9 * kHeadWeight *"),
+    "the head of a query": Shrunk("bounds.facts.norm / kHeadWeight", "0.9 * bounds.facts.norm / kHeadWeight"),
+    "the defect of axes": Shrunk("bound.axes_error_ = axes_error", "bound.axes_error_ = 0.4 * axes_error"),
     # Sums of roundings that no rows can make agree: these are found where they are forgotten.
     "nothing for the rounding of a component": Shrunk("6 * kU * std::abs", "0 * std::abs"),
     "a third of the roundings of a squared norm": Shrunk(

@@ -131,6 +131,12 @@ PLANTED_BUGS = {
     "a key of several queries meets the first of them only": PlantedBug(
         "cpu/rescore.cpp", "std::min(first + r, run.end - 1)].query", "run.begin].query", "search"
     ),
+    "axes: the tails of another panel": PlantedBug(
+        "cpu/scan.cpp", "tile.number * (steps_ - head_steps_)", "(tile.number / 2) * (steps_ - head_steps_)", "search"
+    ),
+    "axes: heads are held against the bound of whole rows": PlantedBug(
+        "cpu/scan.cpp", "facts.residual = principal_", "[[maybe_unused]] auto x = principal_", "search"
+    ),
     "a score that equals the threshold is found": PlantedBug(
         "cpu/range_search.cpp", "if (value > threshold_) found_[", "if (value >= threshold_) found_[", "range_search"
     ),

@@ -2,6 +2,7 @@
 #pragma once
 #include <cfloat>
 
+#include "axes.h"
 #include "definitions.h"
 #include "expect.h"
 #include "kernels/cpu/scan.h"
@@ -42,23 +43,25 @@ inline Frame no_frame(int64_t dim) {
 class Meeting {
  public:
   Meeting(Metric metric, const Pass& pass, const std::vector<Row>& queries, const std::vector<Row>& keys,
-          const Frame& frame)
+          const Frame& frame, const Axes* axes = nullptr)
       : metric_(metric), dim_(int64_t(keys[0].size())), queries_(flat(queries)), keys_(flat(keys)) {
     const Rows q{queries_.data(), int64_t(queries.size()), dim_, dim_, DType::f32};
     const Rows x{keys_.data(), int64_t(keys.size()), dim_, dim_, DType::f32};
     const float *centre = frame.centre.data(), *direction = frame.direction.data();
-    std::vector<int32_t> panel(size_t(panel_steps(pass.choice.pass, dim_) * kPanelKeys));
-    std::vector<float> facts(size_t(cpu::kFactsPerPanel));
-    const PackedKeys packed{pass.choice.pass, panel.data(), facts.data(), centre, direction, false};
-    const double centre_norm = std::sqrt(canonical_square(centre, dim_));
-    const cpu::ErrorBound bound = pass.choice.in_place
-                                      ? cpu::ErrorBound::in_place(metric, dim_)
-                                      : cpu::ErrorBound(metric, pass.choice.pass, dim_, centre_norm);
+    std::vector<int32_t> panel(size_t(panel_steps(pass.choice.pass, dim_) * kPanelKeys)), tails(panel);
+    std::vector<float> facts(size_t(cpu::kFactsPerPanel)), head_residuals(size_t{kPanelKeys});
+    PackedKeys packed{pass.choice.pass, panel.data(), facts.data(), centre, direction, false};
+    const PrincipalAxes principal = axes ? axes->view(head_residuals.data(), tails.data()) : PrincipalAxes{};
+    if (axes) packed.principal = &principal;
+    const cpu::ErrorBound bound =
+        pass.choice.in_place ? cpu::ErrorBound::in_place(metric, dim_)
+                             : cpu::bound_of(metric, pass.choice.pass, dim_, centre, packed.principal);
     if (pass.choice.in_place)
       facts_in_place(bound, facts.data());
     else
-      cpu::KeyPacker(primitives(), x, metric, pass.choice.pass, centre, direction)
-          .pack(0, panel.data(), facts.data());
+      cpu::KeyPacker(primitives(), x, metric, pass.choice.pass, centre, direction, packed.principal)
+          .pack(0, panel.data(), facts.data(), axes ? head_residuals.data() : nullptr,
+                axes ? tails.data() : nullptr);
     const cpu::KeySet set(x, metric, {}, pass.choice.in_place ? nullptr : &packed);
     const cpu::QueryBlock block(q, {0, q.rows}, set, {}, threads<1>());
     std::vector<int64_t> numbers;

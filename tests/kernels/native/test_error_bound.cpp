@@ -281,9 +281,55 @@ void integer_sums_do_not_overflow() {
     }
 }
 
+// Axes that are not orthogonal, and rows without any residual: nothing is left but the defect.
+void defects_of_axes_are_covered() {
+  for (const Metric metric : kMetrics)
+    for (const double stretch : {0.0, 4e-4}) {
+      const int64_t dim = 48;
+      const Axes axes(dim, 16, stretch);
+      Random random(5);
+      for (int trial = 0; trial < 50; ++trial) {
+        const Row query = start(Start::normal, metric, dim, random).query;
+        const Meeting meeting(metric, kInt8, {query, negated(query)}, {query}, no_frame(dim), &axes);
+        expect_within(meeting.reached(), metric, kInt8, dim, "axes");
+      }
+      // A row that the axes turn into equal elements: the axes are a reflection, which undoes itself.
+      const PrincipalAxes view = axes.view(nullptr, nullptr);
+      Row even(size_t(dim), 0.0f);
+      for (int64_t d = 0; d < dim; ++d)
+        for (int64_t i = 0; i < dim; ++i)
+          even[size_t(d)] += view.axes[(i / kPanelKeys * dim + d) * kPanelKeys + i % kPanelKeys];
+      const Meeting meeting(metric, kInt8, {even, negated(even)}, {even}, no_frame(dim), &axes);
+      expect_within(meeting.reached(), metric, kInt8, dim, "axes and equal elements");
+    }
+}
+
+// The one product that stands for two, for any norms; where both of its factors agree it is not larger.
+void heads_are_covered() {
+  Random random(6);
+  const cpu::ErrorBound bound = cpu::ErrorBound::with_axes(Metric::inner_product, 48, 0, 1e-6);
+  const auto check = [&](float norm, float residual, double query_tail, double key_tail) {
+    const cpu::QueryBounds query{{1, 0, norm, 0}, 0};
+    const cpu::KeyBounds key{1, residual, norm, 0, 0};
+    const Wide needed =
+        Wide(norm) * residual + (Wide(query_tail) + 1e-6L * norm) * (Wide(key_tail) + 1e-6L * norm);
+    const Wide given = Wide(bound.head_norm(query, query_tail)) * bound.head_residual(key, key_tail);
+    expect_within(needed / given, Metric::inner_product, kInt8, 48, "heads");
+    return needed / given;
+  };
+  for (int trial = 0; trial < 1000; ++trial) {
+    const float norm = power_of_ten(random, -10, 10);
+    check(norm, norm * power_of_ten(random, -4, 0), norm * power_of_ten(random, -6, 0),
+          norm * power_of_ten(random, -6, 0));
+  }
+  const Wide reached = check(1, 1 / 64.0f, 0.5, 0.5);
+  expect(reached > 0.99L, "heads: reached only ", double(reached));
+}
+
 }  // namespace
 
 void test_error_bound() {
+  heads_are_covered();
   for (const char* const* name = available_isas(); *name; ++name) {
     use_isa(*name);
     climb_from_everywhere();
@@ -294,6 +340,7 @@ void test_error_bound() {
     underflow_is_covered();
     squares_in_place_are_covered();
     integer_sums_do_not_overflow();
+    defects_of_axes_are_covered();
   }
 }
 

@@ -66,6 +66,11 @@ void check(const Shape& shape, int64_t k, std::initializer_list<Parallel> parall
           const PackedKeys view = packed.view();
           searches(work, k, want, kCheapest, &view, parallel);
         }
+      if (shape.num_keys > 0 && shape.dim > 16) {
+        const Packed packed(work.keys.view(), shape.metric, FirstPass::int8, shape.dim > 40 ? 32 : 16);
+        const PackedKeys view = packed.view();
+        searches(work, k, want, kCheapest, &view, parallel);
+      }
     }
   });
 }
@@ -128,6 +133,11 @@ void test_search() {
     check({5, 20000, 4, metric, Family::ascending}, 9, {threads<1>()}, 2);
     check({5, 20000, 4, metric, Family::normal, DType::f32, DType::f32, true}, 9, {threads<1>()}, 3);
   }
+  // So few queries meet the heads of principal axes first.
+  for (const Metric metric : kMetrics)
+    for (const int64_t num_queries : {1, 3, 4})
+      check({num_queries, 2000, 45, metric, Family::normal, DType::f32, DType::f32, num_queries == 3}, 5,
+            {threads<1>(), threads<2>()}, uint64_t(num_queries));
   // The best keys are all in the sample that thresholds start from.
   check({5, 20000, 4, Metric::inner_product, Family::panels}, 40, {threads<1>()}, 4);
   keys_packed_by_one_set_are_searched_by_another();
