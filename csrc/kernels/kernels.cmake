@@ -11,6 +11,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/key_panels.cpp
   ${KERNELS_DIR}/cpu/query_block.cpp
   ${KERNELS_DIR}/cpu/scan.cpp
+  ${KERNELS_DIR}/cpu/scan_queries.cpp
   ${KERNELS_DIR}/cpu/rescore.cpp
   ${KERNELS_DIR}/cpu/search.cpp
   ${KERNELS_DIR}/cpu/range_search.cpp

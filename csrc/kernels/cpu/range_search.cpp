@@ -15,7 +15,7 @@
 namespace fastret::cpu {
 namespace {
 
-constexpr int64_t kBlockQueries = 1024;
+constexpr int64_t kBlockQueries = 512;
 constexpr size_t kPairsAtOnce = 1 << 20;  // rescored together
 
 struct Found {
@@ -37,16 +37,20 @@ class BlockRangeSearch {
 
   void run() {
     std::vector<int64_t> bounded, exact;
-    const PassChoice choice = keys_.packed ? PassChoice{keys_.packed->first_pass}
-                                           : choose_pass(block_.size(), p_.keys.dim, p_.first_pass);
-    const bool tells = keys_places_fit(keys_.rows.rows) && p_.keys.dim > 0 &&
-                       p_.keys.dim <= dim_limit(choice.pass) && std::isfinite(threshold_);
+    const bool tells = keys_places_fit(keys_.rows.rows) && p_.keys.dim > 0 && std::isfinite(threshold_);
     for (int64_t q = 0; q < block_.size(); ++q) {
       const double square = block_.square(q);
       if (std::isnan(square)) continue;  // all its scores are NaN
       (!tells || !fits_first_pass(square) ? exact : bounded).push_back(q);
     }
-    if (!bounded.empty()) answer_with(choice, std::move(bounded));
+    PassChoice choice = keys_.packed ? PassChoice{keys_.packed->first_pass}
+                                     : choose_pass(block_.size(), p_.keys.dim, p_.first_pass);
+    while (!bounded.empty()) {
+      if (p_.keys.dim <= dim_limit(choice.pass)) bounded = answer_with(choice, std::move(bounded));
+      if (choice.pass == FirstPass::float32) break;
+      choice = choose_pass(int64_t(bounded.size()), p_.keys.dim, int(FirstPass::float32));
+    }
+    exact.insert(exact.end(), bounded.begin(), bounded.end());
     if (!exact.empty()) answer_exactly(exact);
     for (int64_t q = 0; q < block_.size(); ++q) {
       auto& mine = found_[size_t(q)];
@@ -60,10 +64,17 @@ class BlockRangeSearch {
   }
 
  private:
-  void answer_with(PassChoice choice, std::vector<int64_t> queries) {
+  // Answers the queries that the pass can; returns those that it cannot.
+  std::vector<int64_t> answer_with(PassChoice choice, std::vector<int64_t> queries) {
     Scan scan(keys_, block_, std::move(queries), choice, {0, threshold_}, parallel_);
     scan.run();
     const int64_t count = int64_t(scan.queries().size());
+    std::vector<int64_t> left;
+    const bool too_many = scan.too_many_unbounded();
+    for (int64_t i = 0; i < count; ++i)
+      if (too_many || scan.overflowed(i)) left.push_back(scan.queries()[size_t(i)]);
+    if (too_many) return left;
+    const std::vector<int64_t> nothing;
     parallel_(parallel_.num_threads, [&](int64_t begin, int64_t end) {
       const DefaultFloatEnvironment environment;
       for (int64_t task = begin; task < end; ++task) {
@@ -72,7 +83,7 @@ class BlockRangeSearch {
         for (int64_t i = mine.begin; i < mine.end; ++i) {
           const int64_t q = scan.queries()[size_t(i)];
           const Sink& kept = scan.kept(i);
-          for (int64_t key : scan.unbounded_keys())
+          for (int64_t key : scan.overflowed(i) ? nothing : scan.unbounded_keys())
             if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key))
               pairs.push_back({uint32_t(q), uint32_t(key)});
           for (uint32_t c = 0; c < kept.count; ++c) pairs.push_back({uint32_t(q), kept.places[c]});
@@ -84,6 +95,7 @@ class BlockRangeSearch {
         }
       }
     });
+    return left;
   }
 
   void answer_exactly(const std::vector<int64_t>& queries) {

@@ -38,11 +38,14 @@ int64_t rank_in_sample(int64_t k, double share) {
 }
 
 // More candidates than this, and a finer pass (for float32: canonical scores of all keys) is cheaper. The
-// numbers on the right bound what a block of queries holds at once.
-size_t candidate_limit(FirstPass pass, int64_t k, int64_t keys) {
-  if (pass == FirstPass::float32)
-    return size_t(std::max({int64_t(4096), 8 * k, std::min(keys / 8, int64_t(16384))}));
-  return size_t(std::max({int64_t(2048), 6 * k, std::min(keys / 48, int64_t(8192))}));
+// fixed numbers on the right bound what a block of queries holds at once.
+size_t candidate_limit(FirstPass pass, const Goal& goal, int64_t keys) {
+  const bool finest = pass == FirstPass::float32;
+  if (goal.threshold)
+    return size_t(finest ? std::clamp<int64_t>(keys / 4, 4096, 65536)
+                         : std::clamp<int64_t>(keys / 16, 2048, 16384));
+  if (finest) return size_t(std::max({int64_t(4096), 8 * goal.k, std::min(keys / 8, int64_t(16384))}));
+  return size_t(std::max({int64_t(2048), 6 * goal.k, std::min(keys / 48, int64_t(8192))}));
 }
 
 }  // namespace
@@ -63,8 +66,7 @@ Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> que
       head_steps_(principal_ ? panel_steps(pass_, principal_->head) : steps_),
       panel_bytes_(head_steps_ * kPanelKeys * 4),
       num_panels_(num_panels(keys.rows.rows)),
-      limit_(goal.threshold ? std::numeric_limits<size_t>::max()
-                            : candidate_limit(pass_, goal.k, keys.rows.rows)),
+      limit_(candidate_limit(pass_, goal, keys.rows.rows)),
       frame_(in_place_ ? Frame{std::vector<float>(size_t(keys.rows.dim), 0.0f),
                                std::vector<float>(size_t(keys.rows.dim), 0.0f)}
                        : keys.frame()),
@@ -116,6 +118,7 @@ void Scan::run() {
     }
   });
   std::sort(unbounded_keys_.begin(), unbounded_keys_.end());
+  unbounded_keys_.erase(std::unique(unbounded_keys_.begin(), unbounded_keys_.end()), unbounded_keys_.end());
 }
 
 // Below every upper end of a key whose rank value reaches the goal's threshold.
@@ -124,88 +127,6 @@ float Scan::threshold_of(int64_t i) const {
   const ValueScale scale(keys_, frame_, block_.row(q), block_.square(q));
   return std::max(Candidates::kNoThreshold,
                   round_down(scale.t_below(*goal_.threshold) - bounds_[size_t(i)].extra));
-}
-
-// Queries in groups of a tile, [steps, group] of 4 bytes each.
-void Scan::pack_queries() {
-  const int64_t count = int64_t(queries_.size());
-  const int64_t tile = in_place_ ? kRowTileQueries : isa_.tile_queries[int(pass_)];
-  const int64_t tiles = (count + tile - 1) / tile, threads = parallel_.num_threads;
-  const int64_t groups = std::min(count, (tiles + threads - 1) / threads * threads);
-  for (int64_t g = 0; g <= groups; ++g) group_starts_.push_back(part(count, g, groups).begin);
-  if (!in_place_) packed_queries_.resize(size_t(count * steps_));
-  if (heads_first_) query_tails_.resize(size_t(count * (steps_ - head_steps_)));
-  parallel_(groups, [&](int64_t begin, int64_t end) {
-    const DefaultFloatEnvironment environment;
-    for (int64_t g = begin; g < end; ++g) pack_group(g);
-  });
-}
-
-void Scan::pack_group(int64_t group) {
-  const int64_t first = group_starts_[size_t(group)], size = group_starts_[size_t(group) + 1] - first;
-  const int64_t padded = padded_dim(keys_.rows.dim), tail_steps = steps_ - head_steps_;
-  std::vector<float> rows(size_t(size * padded), 0.0f);
-  std::vector<int32_t> integers(size_t(padded), 0);
-  std::vector<CentredQuery> centred;
-  for (int64_t r = 0; r < size; ++r) centred.push_back(centre_query(first + r, rows.data() + r * padded));
-  if (principal_) {
-    AxesRotation rotation(isa_, *principal_, keys_.rows.dim);
-    for (int64_t r = 0; r < size; r += rotation.max_rows())
-      rotation.rotate(rows.data() + r * padded, std::min(rotation.max_rows(), size - r), padded);
-  }
-  for (int64_t r = 0; r < size; ++r) {
-    float* row = rows.data() + r * padded;
-    finish_query(first + r, centred[size_t(r)], row, integers.data());
-    if (in_place_) continue;
-    const int32_t* steps =
-        pass_ == FirstPass::float32 ? reinterpret_cast<const int32_t*>(row) : integers.data();
-    for (int64_t s = 0; s < steps_; ++s) packed_queries_[size_t(first * steps_ + s * size + r)] = steps[s];
-    if (heads_first_)
-      std::copy_n(steps + head_steps_, tail_steps, query_tails_.begin() + (first + r) * tail_steps);
-  }
-}
-
-// The query as the pass scores it, not rotated yet.
-Scan::CentredQuery Scan::centre_query(int64_t i, float* row) const {
-  const int64_t dim = keys_.rows.dim;
-  const float* query = block_.row(queries_[size_t(i)]);
-  const bool shifted = keys_.metric == Metric::l2;
-  const std::vector<float> origin(shifted ? 0 : size_t(dim), 0.0f);
-  const Centred whole = isa_.centre_row(query, 1.0, shifted ? frame_.centre.data() : origin.data(),
-                                        frame_.direction.data(), dim, row);
-  const double norm = std::sqrt(whole.square);
-  if (pass_ == FirstPass::float32) return {norm, norm, 0};
-  const float component = float(whole.component);
-  double square = 0;
-  for (int64_t d = 0; d < dim; ++d) {
-    const double shift = shifted ? frame_.centre[size_t(d)] : 0.0;
-    row[d] = float(query[d] - shift - double(component) * frame_.direction[size_t(d)]);
-    square += double(row[d]) * row[d];
-  }
-  return {norm, std::sqrt(square), component};
-}
-
-// Rotates the query, unless axes did, into integers, and tells its bounds.
-void Scan::finish_query(int64_t i, const CentredQuery& query, float* row, void* target) {
-  const int64_t dim = keys_.rows.dim, head = principal_ ? principal_->head : dim;
-  Integers integers;
-  if (pass_ != FirstPass::float32) {
-    if (!principal_) isa_.rotate(row, dim);
-    const int levels = pass_ == FirstPass::int8 ? isa_.int8_query_levels : 32767;
-    integers = quantise_row(isa_, pass_, row, dim, levels, 0, target);
-  }
-  if (pass_ == FirstPass::int8) {
-    int32_t head_sum = 0, tail_sum = 0;
-    const int8_t* elements = static_cast<const int8_t*>(target);
-    for (int64_t d = 0; d < head; ++d) head_sum += elements[d];
-    for (int64_t d = head; d < dim; ++d) tail_sum += elements[d];
-    starts_[size_t(i)] = -128 * head_sum;
-    tail_starts_[size_t(i)] = -128 * tail_sum;
-  }
-  QueryBounds& bounds = bounds_[size_t(i)];
-  bounds = bound_.query(query.norm, query.projected_norm, query.component, integers);
-  facts_[size_t(i)] = head_facts_[size_t(i)] = bounds.facts;
-  if (heads_first_) head_facts_[size_t(i)].norm = bound_.head_norm(bounds, norm_beyond(row, head, dim));
 }
 
 // Packs all keys before the scan, so that threads may share the queries out.
@@ -241,7 +162,8 @@ void Scan::scan_part(int64_t key_part, Range groups) {
   PanelReader reader = panels_ ? PanelReader(panels_, panel_facts_, num_panels_, panel_bytes_)
                                : PanelReader(isa_, keys_, frame_, pass_, block);
 
-  const int64_t wanted = std::min(std::max(kSampledKeys, 8 * goal_.k) / kPanelKeys, count / 8);
+  const int64_t at_most = std::max(count / 16, 2 * goal_.k / kPanelKeys);
+  const int64_t wanted = std::min({std::max(kSampledKeys, 8 * goal_.k) / kPanelKeys, at_most, count / 2});
   const int64_t stride = goal_.threshold || wanted < kFewestSampledPanels ? 0 : count / wanted;
   bool worth_it = true;
   if (stride) {
@@ -257,8 +179,8 @@ void Scan::scan_part(int64_t key_part, Range groups) {
            goal_.k);
   if (panels_) tighten_all(reader.all(), goal_.k, limit_, groups, key_part);
 
-  // Every group of a part meets the same unbounded keys: the first one reports them.
-  if (groups.begin == 0) report_unbounded(reader.unbounded());
+  // Every group of a part meets the same unbounded keys, unless it gave up: all report them.
+  report_unbounded(reader.unbounded());
 }
 
 // Groups of queries against the rows of one part of the keys. Each row is read once, and its facts are at
@@ -401,7 +323,9 @@ void Scan::make_room(const PanelView& view, int64_t i, int64_t key_part, int64_t
   settle(view, i, key_part);
   Candidates& mine = candidates_[size_t(at)];
   Sink& sink = sinks_[size_t(at)];
-  if (goal_.threshold)
+  if (goal_.threshold && sink.count > limit_)
+    mine.overflow(sink);
+  else if (goal_.threshold)
     mine.grow(sink, 2 * size_t(sink.count) + kPanelKeys);
   else
     mine.tighten(sink, size_t(k), limit_, scratch);

@@ -15,8 +15,8 @@ namespace fastret::cpu {
 struct Goal {
   int64_t k = 0;
   std::optional<float> threshold;  // a rank value; none: the k best
-  bool speculate =
-      false;  // start from a threshold that is right almost always; failed() tells where it was not
+  // Start from a threshold that is right almost always; failed() tells where it was not.
+  bool speculate = false;
 };
 
 class Scan {
@@ -38,6 +38,10 @@ class Scan {
   const QueryBounds& bounds(int64_t i) const { return bounds_[size_t(i)]; }
   // Keys that no panel holds and that have to be scored for every query.
   const std::vector<int64_t>& unbounded_keys() const { return unbounded_keys_; }
+  // So many that all queries had better be scored canonically.
+  bool too_many_unbounded() const {
+    return int64_t(unbounded_keys_.size()) > std::max<int64_t>(4096, keys_.rows.rows / 8);
+  }
 
  private:
   struct CentredQuery {

@@ -69,8 +69,8 @@ class BlockSearch {
     }
     PassChoice choice = keys_.packed ? PassChoice{keys_.packed->first_pass}
                                      : choose_pass(int64_t(bounded.size()), p_.keys.dim, p_.first_pass);
-    while (!bounded.empty() && bounded_by(choice.pass)) {
-      bounded = answer_with(choice, std::move(bounded));
+    while (!bounded.empty()) {
+      if (bounded_by(choice.pass)) bounded = answer_with(choice, std::move(bounded));
       if (choice.pass == FirstPass::float32) break;
       choice = choose_pass(int64_t(bounded.size()), p_.keys.dim, int(FirstPass::float32));
     }
@@ -91,7 +91,7 @@ class BlockSearch {
     scan.run();
     const int64_t count = int64_t(scan.queries().size());
     std::vector<int64_t> left, answered, failed;
-    const bool too_many = int64_t(scan.unbounded_keys().size()) > std::max<int64_t>(4096, p_.keys.rows / 8);
+    const bool too_many = scan.too_many_unbounded();
     for (int64_t i = 0; i < count; ++i)
       if (too_many || scan.overflowed(i))
         left.push_back(scan.queries()[size_t(i)]);
@@ -227,8 +227,8 @@ void search(const SearchParams& params, const Parallel& parallel) {
   if (params.k == 0 || params.queries.rows == 0) return;
   const DefaultFloatEnvironment environment;
   const KeySet keys(params.keys, params.metric, params.filter, params.packed);
-  const int64_t held = parallel.num_threads * std::max<int64_t>(128, 2 * params.k + 64) * 12;
-  const int64_t block = std::clamp<int64_t>(kCandidateBytes / held, 256, 4096);
+  const int64_t held = parallel.num_threads * std::max<int64_t>(128, 2 * params.k + 64) * 16;
+  const int64_t block = std::clamp<int64_t>(kCandidateBytes / held, 16, 4096);
   const int64_t blocks = (params.queries.rows + block - 1) / block;
   for (int64_t b = 0; b < blocks; ++b)
     BlockSearch(params, parallel, keys, part(params.queries.rows, b, blocks)).run();
