@@ -17,9 +17,9 @@ from torch import Generator, Tensor
 
 import fastret
 from fastret.ops import reference
+from fastret.ops.panels import KEY_FACTS, PANEL_KEYS
 
 PASSES = ("float32", "int16", "int8")
-PANEL_KEYS, KEY_FACTS = 32, 5
 
 
 def packed(keys: Tensor, metric: str, first_pass: str, frame: Tensor | None = None) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..ops import PackedKeys, range_search, search, select_k
 from ..ops.arrays import Array
 from ..ops.first_pass import FirstPass
-from ..ops.packing import PANEL_KEYS
+from ..ops.panels import PANEL_KEYS
 from .file_format import read_index_file
 from .filters import Filters
 from .flat import FlatIndex

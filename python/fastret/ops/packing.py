@@ -11,11 +11,10 @@ from torch import Tensor
 
 from .arrays import Array, Metric, metric_index, to_tensor
 from .first_pass import FIRST_PASSES, FirstPass, first_pass_number
+from .panels import KEY_FACTS, PANEL_KEYS
 from .principal_axes import PrincipalAxes, axes_panels, choose_head, defect_of
 
 LAYOUT = "1"  # raised whenever panels, facts or frame change their meaning: stored ones are then packed anew
-PANEL_KEYS = 32  # keys side by side in a panel
-KEY_FACTS = 5  # float32 per key beside its panel
 _DIMS_PER_STEP = {"float32": 1, "int16": 2, "int8": 4}  # in the 4 bytes of a step
 
 

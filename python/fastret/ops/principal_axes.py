@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from .arrays import METRICS, Metric
+from .panels import PANEL_KEYS
 
-FEW_QUERIES = 4  # that one search may bring, for the head to be scored first; csrc/kernels/cpu/scan.cpp has the same
+FEW_QUERIES = 4  # that one search may bring, for the head to be scored first: kHeadQueries in csrc
 _WORTH_AXES_BYTES = 32 << 20  # of int8 keys: fewer stay in caches, and reading less of them gains little
 _WORTH_AXES_DIM = 128
 _SAMPLED_KEYS = 8192
 _SAMPLED_QUERIES = 64
 _NEIGHBOURS = 32  # a search's threshold is on the way to its k-th best key most of the time
-_PANEL_KEYS = 32
 _HEADS = (1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2)  # as shares of D
 _RESIDUAL = 0.02  # of |query| |key|: what int8 rounding adds to the bound, both ends of an interval together
 _LARGEST_SHARE = 0.75  # of the bytes, expected to be read; above, the gain is not worth the time of packing
@@ -73,7 +73,7 @@ def choose_head(keys: Tensor, queries: Tensor, metric: Metric, centre: Tensor) -
         tails = p[:, head:].norm(dim=1, keepdim=True) * y[:, head:].norm(dim=1)
         reaching = (p[:, :head] @ y[:, :head].T + tails + rest >= thresholds).double().mean().item()
         # A panel's tail is read for one key of 32 that reaches.
-        read = head / dim + min(1.0, _PANEL_KEYS * reaching) * (1 - head / dim)
+        read = head / dim + min(1.0, PANEL_KEYS * reaching) * (1 - head / dim)
         if read < best:
             best, dims = read, head
     if not dims:
@@ -97,8 +97,8 @@ def defect_of(axes: Tensor) -> float:
 def axes_panels(axes: Tensor) -> Tensor:
     """Axes [D, D] in the layout of `PrincipalAxes.axes`."""
     dim = len(axes)
-    padded = torch.nn.functional.pad(axes, (0, 0, 0, -dim % _PANEL_KEYS))
-    return padded.view(-1, _PANEL_KEYS, dim).transpose(1, 2).contiguous()
+    padded = torch.nn.functional.pad(axes, (0, 0, 0, -dim % PANEL_KEYS))
+    return padded.view(-1, PANEL_KEYS, dim).transpose(1, 2).contiguous()
 
 
 def _centred(keys: Tensor, metric: Metric, centre: Tensor) -> Tensor:
