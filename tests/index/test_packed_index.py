@@ -127,6 +127,27 @@ def test_adds_extend_the_packed_keys(first_pass: str, step: int) -> None:
         assert_answers(index, keys[:last], f"{last} keys")
 
 
+@pytest.mark.parametrize("then", ["search", "add", "remove"])
+def test_an_add_that_was_interrupted_while_it_packed(then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, keys = filled(), vectors(320)
+    index.pack()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(lazy_packing, "extend", interrupted)
+        index.add(keys[300:310])
+    assert index.ntotal == 310
+    if then == "add":
+        index.add(keys[310:])
+    elif then == "remove":
+        index.remove(range(300, 310))
+    keys = keys[: index.ntotal]
+    assert_same(index.search(keys, 5), fastret.search(keys, keys, 5))
+    assert is_packed(index)
+
+
 def test_packing_starts_from_nothing_too() -> None:
     index = FlatIndex(DIM, first_pass="int8")
     index.pack()

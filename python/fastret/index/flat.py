@@ -149,13 +149,13 @@ class FlatIndex:
         self._vectors[self._ntotal : self._ntotal + n] = stored
         self._ids[self._ntotal : self._ntotal + n] = new_ids
         ascending = smallest >= self._next_id and bool((new_ids[1:] > new_ids[:-1]).all())
-        self._ids_ascend = self._ids_ascend and ascending
-        self._ntotal += n
-        self._next_id = max(self._next_id, largest + 1)
-        if self._ids_ascend:
-            self._packing.extend(self._vectors[: self._ntotal])
-        else:
+        # In an order that leaves no wrong answer behind wherever an interrupt may come.
+        if not (self._ids_ascend and ascending):
             self._packing.drop()  # the rows are about to change places
+        self._ids_ascend = self._ids_ascend and ascending
+        self._next_id = max(self._next_id, largest + 1)
+        self._ntotal += n
+        self._packing.extend(self._vectors[: self._ntotal])
 
     def search(
         self,
@@ -256,10 +256,9 @@ class FlatIndex:
         unwanted = torch.isin(self._ids[: self._ntotal], checked_id_list("FlatIndex.remove", ids, self.device))
         removed = int(unwanted.sum())
         if removed:
-            self._vectors = self._vectors[: self._ntotal][~unwanted]
-            self._ids = self._ids[: self._ntotal][~unwanted]
-            self._ntotal -= removed
-            self._packing.drop()
+            vectors, ids = self._vectors[: self._ntotal][~unwanted], self._ids[: self._ntotal][~unwanted]
+            self._packing.drop()  # first: other rows may come to be as many, should an interrupt come before it
+            self._vectors, self._ids, self._ntotal = vectors, ids, len(ids)
         return removed
 
     def reconstruct(self, id: int) -> Tensor:

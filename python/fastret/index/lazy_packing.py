@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,15 @@ _WORTH_PACKING_QUERIES = 64
 _FRAME_OUTGROWN = 4
 
 
+class _Stored(NamedTuple):
+    """Changed as a whole, so that what an interrupt leaves behind fits together."""
+
+    first_pass: FirstPass
+    packing: Packing
+    rows: int  # vectors that are packed
+    framed: int  # vectors that there were when the frame was chosen
+
+
 class LazyPacking:
     """What packing stored beside the vectors of an index, if it did.
 
@@ -27,24 +38,26 @@ class LazyPacking:
     def __init__(self, metric: Metric, first_pass: FirstPass) -> None:
         self._metric = metric
         self._first_pass = first_pass
-        self._stored: tuple[FirstPass, Packing] | None = None
-        self._rows = 0  # vectors that are packed
-        self._framed = 0  # vectors that there were when the frame was chosen
+        self._stored: _Stored | None = None
         self._queries = 0  # that searches of unpacked keys have brought
         self._sample: list[Tensor] | None = []  # those queries, as long as every search brought few
 
     @property
     def nbytes(self) -> int:
         """The memory of what is stored."""
-        return self._stored[1].nbytes if self._stored else 0
+        return self._stored.packing.nbytes if self._stored else 0
 
     def packed(self, vectors: Tensor) -> PackedKeys | None:
-        """The vectors [N, D] as packed keys."""
-        return PackedKeys(vectors, self._metric, *self._stored) if self._stored else None
+        """The vectors [N, D] as packed keys; None also where an add was interrupted before it had packed its own."""
+        stored = self._stored
+        if stored is None or stored.rows != len(vectors):
+            return None
+        return PackedKeys(vectors, self._metric, stored.first_pass, stored.packing)
 
     def count_queries(self, queries: Tensor, vectors: Tensor) -> None:
         """Count those of a search that finds the vectors [N, D] unpacked, and pack them when there were enough."""
         if self._stored is not None:
+            self.extend(vectors)
             return
         self._queries += len(queries)
         if len(queries) > FEW_QUERIES:
@@ -58,23 +71,23 @@ class LazyPacking:
         """Pack the vectors [N, D] now, unless their pass reads the vectors themselves."""
         if vectors.device.type == "cpu":
             self.put(pack(vectors, self._first_pass, self._metric, sample_queries=sample_queries))
-            self._framed = self._rows
 
-    def put(self, packed: PackedKeys) -> None:
-        """Take over what is stored beside packed keys."""
-        self._rows = packed.ntotal
-        self._framed = self._framed or self._rows
-        self._stored = (packed.first_pass, packed.packing) if packed.packing else None
+    def put(self, packed: PackedKeys, framed: int | None = None) -> None:
+        """Take over what is stored beside packed keys; their frame is that of the first `framed`, by default of all."""
+        rows = packed.ntotal
+        framed = rows if framed is None else framed
+        self._stored = _Stored(packed.first_pass, packed.packing, rows, framed) if packed.packing else None
 
     def extend(self, vectors: Tensor) -> None:
         """The index now holds the vectors [N', D], whose first N are the packed ones."""
-        packed = self.packed(vectors[: self._rows])
-        if packed is None:
+        stored = self._stored
+        if stored is None or stored.rows == len(vectors):
             return
-        if len(vectors) >= _FRAME_OUTGROWN * self._framed:
+        if len(vectors) >= _FRAME_OUTGROWN * stored.framed:
             self.pack(vectors)
         else:
-            self.put(extend(packed, vectors))
+            packed = PackedKeys(vectors[: stored.rows], self._metric, stored.first_pass, stored.packing)
+            self.put(extend(packed, vectors), stored.framed)
 
     def drop(self) -> None:
         """Forget what is stored, and what searches brought: the vectors have changed."""
