@@ -84,6 +84,18 @@ def test_pack_packs_now_and_float32_never() -> None:
     assert not is_packed(small)
 
 
+@pytest.mark.parametrize(("dim", "first_pass"), [(8, "auto"), (DIM, "float32"), (DIM, "auto")])
+def test_queries_are_remembered_only_until_they_have_served(
+    dim: int, first_pass: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, packs = FlatIndex(dim, first_pass=first_pass), counted_packs(monkeypatch)
+    index.add(torch.ones(10, dim))
+    for _ in range(70):
+        index.search(torch.ones(1, dim), 3)
+    assert packs == ([10] if (dim, first_pass) == (DIM, "auto") else [])
+    assert index._packing._sample == []
+
+
 def test_memory_tells_the_bytes_of_each_part() -> None:
     index = filled(320, "int8")
     assert index.memory() == {"vectors": 320 * DIM * 4, "ids": 320 * 8, "packed keys": 0}

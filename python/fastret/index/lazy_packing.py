@@ -10,7 +10,7 @@ from torch import Tensor
 from ..ops import PackedKeys, pack
 from ..ops.arrays import Metric
 from ..ops.first_pass import FirstPass
-from ..ops.packing import Packing, extend
+from ..ops.packing import Packing, extend, packed_first_pass
 from ..ops.principal_axes import FEW_QUERIES
 
 # Packing costs what scoring some 40 to 80 queries in float32 does, and a packed search saves most of that: by then
@@ -59,6 +59,8 @@ class LazyPacking:
         if self._stored is not None:
             self.extend(vectors)
             return
+        if packed_first_pass(vectors, self._first_pass) == "float32":
+            return  # there is nothing to store, ever
         self._queries += len(queries)
         if len(queries) > FEW_QUERIES:
             self._sample = None
@@ -69,8 +71,8 @@ class LazyPacking:
 
     def pack(self, vectors: Tensor, sample_queries: Tensor | None = None) -> None:
         """Pack the vectors [N, D] now, unless their pass reads the vectors themselves."""
-        if vectors.device.type == "cpu":
-            self.put(pack(vectors, self._first_pass, self._metric, sample_queries=sample_queries))
+        self.put(pack(vectors, self._first_pass, self._metric, sample_queries=sample_queries))
+        self._sample = []
 
     def put(self, packed: PackedKeys, framed: int | None = None) -> None:
         """Take over what is stored beside packed keys; their frame is that of the first `framed`, by default of all."""

@@ -156,8 +156,8 @@ def pack(
             )
     if x.shape[1] > 1 and x.stride(1) != 1:
         x = x.contiguous()  # once, rather than in every search
-    name = packed_first_pass(x.shape[1]) if first_pass == "auto" else first_pass
-    if x.device.type != "cpu" or name == "float32":
+    name = packed_first_pass(x, first_pass)
+    if name == "float32":
         return PackedKeys(x, metric, "float32")
     packing = _empty(len(x), x.shape[1], name, torch.ops.fastret.key_frame(x, metric_number))
     if sample is not None and len(sample) and name == "int8":
@@ -177,9 +177,14 @@ def extend(packed: PackedKeys, keys: Tensor) -> PackedKeys:
     return _fill(replace(packed, keys=keys), packed.packing.with_room(first, _num_panels(len(keys))), first)
 
 
-def packed_first_pass(dim: int) -> FirstPass:
-    """What "auto" packs for: int8, but not for few dimensions, nor for sums that int32 cannot hold."""
-    return "int8" if 32 <= dim <= 1 << 16 else "float32"
+def packed_first_pass(keys: Tensor, first_pass: FirstPass) -> FirstPass:
+    """What `pack` makes keys [N, D] ready for; for "float32" it stores nothing."""
+    if keys.device.type != "cpu":
+        return "float32"
+    if first_pass != "auto":
+        return first_pass
+    # int8 gains nothing with few dimensions, and int32 cannot hold the sums of more than these.
+    return "int8" if 32 <= keys.shape[1] <= 1 << 16 else "float32"
 
 
 def _empty(num_keys: int, dim: int, first_pass: str, frame: Tensor) -> Packing:
