@@ -125,6 +125,16 @@ def test_a_first_pass_of_one_search_alone(override: str) -> None:
         index.search(queries, 9, first_pass="int4")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("override", "packs"), [("float32", False), ("int16", False), ("int8", True), ("auto", True), (None, True)]
+)
+def test_only_searches_by_the_pass_of_packed_keys_bring_them(override: str | None, packs: bool) -> None:
+    for search in ("search", "range_search"):
+        index = filled()
+        getattr(index, search)(vectors(100, seed=1), 3, first_pass=override)
+        assert is_packed(index) == packs, search
+
+
 @pytest.mark.parametrize("step", [1, 31, 32, 33])
 @pytest.mark.parametrize("first_pass", ["int8", "int16"])
 def test_adds_extend_the_packed_keys(first_pass: str, step: int) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..ops import PackedKeys, range_search, search
 from ..ops.arrays import FLOAT_DTYPES, METRICS, Array, Metric, check_k, like, to_tensor
 from ..ops.first_pass import FirstPass, first_pass_number
+from ..ops.packing import packed_first_pass
 from .file_format import IndexFile, read_index_file, write_index_file
 from .filters import Filters, filters_of
 from .ids import MOST_IDS, Ids, checked_id_list, positions_of, refuse_taken
@@ -344,23 +345,30 @@ class FlatIndex:
         self, rows: Tensor, k: int, filters: Filters, first_pass: FirstPass | None
     ) -> tuple[Tensor, Tensor]:
         """scores [Q, K] and positions [Q, K] for checked queries."""
-        keys = self._keys_for(rows)
-        return search(rows, keys, k, self.metric, first_pass=self._pass_of(first_pass), **filters._asdict())
+        chosen = self._pass_of(first_pass)
+        keys = self._keys_for(rows, chosen)
+        return search(rows, keys, k, self.metric, first_pass=chosen, **filters._asdict())
 
     def _within(
         self, rows: Tensor, threshold: float, filters: Filters, first_pass: FirstPass | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """lims [Q + 1], scores and positions for checked queries."""
-        keys, chosen = self._keys_for(rows), self._pass_of(first_pass)
+        chosen = self._pass_of(first_pass)
+        keys = self._keys_for(rows, chosen)
         return range_search(rows, keys, threshold, self.metric, first_pass=chosen, **filters._asdict())
 
     def _pass_of(self, first_pass: FirstPass | None) -> FirstPass:
         """Packed keys have a pass; before there are any, the cheapest is taken, but for an index that never packs."""
         return first_pass or ("float32" if self.first_pass == "float32" else "auto")
 
-    def _keys_for(self, queries: Tensor) -> Tensor | PackedKeys:
-        """The vectors, packed where searches, this one included, have made that worth it."""
+    def _keys_for(self, queries: Tensor, first_pass: FirstPass) -> Tensor | PackedKeys:
+        """The vectors, packed where searches, this one included, have made that worth it.
+
+        A search by another pass than that of packed keys neither reads nor brings them.
+        """
         vectors = self.vectors
+        if first_pass not in ("auto", packed_first_pass(vectors, self.first_pass)):
+            return vectors
         packed = self._packing.packed(vectors)
         if packed is None:
             with self._lock:  # one thread packs, the others wait for it
