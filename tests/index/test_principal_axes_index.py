@@ -117,6 +117,26 @@ def test_adds_extend_heads_and_tails(step: int) -> None:
         assert_answers(index, keys[:last], f"{last} keys")
 
 
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_an_outgrown_frame_keeps_its_sample_queries(by_itself: bool) -> None:
+    index, keys, sample = filled(100), decaying(500), decaying(200, seed=1)
+    if by_itself:
+        for query in sample[:65].split(1):
+            index.search(query, 3)
+    else:
+        index.pack(sample_queries=sample)
+    sample.fill_(torch.nan)  # what was kept is a copy
+    frame = packing_of(index).frame
+    index.add(keys[100:])
+    assert not torch.equal(packing_of(index).frame, frame)
+    assert has_axes(index)
+    assert len(index._packing._packed_with) <= 64
+    assert_answers(index, keys)
+    index.remove([0])
+    index.pack()
+    assert not has_axes(index)
+
+
 def test_memory_counts_heads_tails_and_axes() -> None:
     index = filled(640)
     index.pack(sample_queries=decaying(20, seed=1))

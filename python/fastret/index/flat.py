@@ -241,7 +241,8 @@ class FlatIndex:
 
         Args:
             sample_queries: [S, D], where searches of one to four queries shall be as fast as possible: see
-                `fastret.pack`. An index that packs by itself takes the queries of such searches.
+                `fastret.pack`. An index that packs by itself takes the queries of such searches. Up to 64 of
+                them are kept, for when the index has grown so much that its vectors are packed anew; a file has none.
         """
         sample = None if sample_queries is None else self._checked_rows("pack", "sample_queries", sample_queries)
         with self._lock:

@@ -11,7 +11,7 @@ from ..ops import PackedKeys, pack
 from ..ops.arrays import Metric
 from ..ops.first_pass import FirstPass
 from ..ops.packing import Packing, extend, packed_first_pass
-from ..ops.principal_axes import FEW_QUERIES
+from ..ops.principal_axes import FEW_QUERIES, thinned
 
 # Packing costs what scoring some 40 to 80 queries in float32 does, and a packed search saves most of that: by then
 # the searches have cost as much.
@@ -41,6 +41,7 @@ class LazyPacking:
         self._stored: _Stored | None = None
         self._queries = 0  # that searches of unpacked keys have brought
         self._sample: list[Tensor] | None = []  # those queries, as long as every search brought few
+        self._packed_with: Tensor | None = None  # the sample queries, for when the frame is outgrown
 
     @property
     def nbytes(self) -> int:
@@ -73,6 +74,7 @@ class LazyPacking:
         """Pack the vectors [N, D] now, unless their pass reads the vectors themselves."""
         self.put(pack(vectors, self._first_pass, self._metric, sample_queries=sample_queries))
         self._sample = []
+        self._packed_with = None if sample_queries is None else thinned(sample_queries).clone()
 
     def put(self, packed: PackedKeys, framed: int | None = None) -> None:
         """Take over what is stored beside packed keys; their frame is that of the first `framed`, by default of all."""
@@ -86,7 +88,7 @@ class LazyPacking:
         if stored is None or stored.rows == len(vectors):
             return
         if len(vectors) >= _FRAME_OUTGROWN * stored.framed:
-            self.pack(vectors)
+            self.pack(vectors, self._packed_with)
         else:
             packed = PackedKeys(vectors[: stored.rows], self._metric, stored.first_pass, stored.packing)
             self.put(extend(packed, vectors), stored.framed)
@@ -96,3 +98,4 @@ class LazyPacking:
         self._stored = None
         self._queries = 0
         self._sample = []
+        self._packed_with = None

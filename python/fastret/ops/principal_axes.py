@@ -47,7 +47,7 @@ def choose_head(keys: Tensor, queries: Tensor, metric: Metric, centre: Tensor) -
     num_keys, dim = keys.shape
     if num_keys * dim < _WORTH_AXES_BYTES or not _WORTH_AXES_DIM <= dim <= 1 << 16:
         return None
-    queries = queries[:: max(1, len(queries) // _SAMPLED_QUERIES)][:_SAMPLED_QUERIES]
+    queries = thinned(queries)
     _, ids = torch.ops.fastret.search(queries, keys, _NEIGHBOURS, METRICS.index(metric))
     z, centre = queries.double(), centre.double()
     if metric == "l2":
@@ -82,6 +82,11 @@ def choose_head(keys: Tensor, queries: Tensor, metric: Metric, centre: Tensor) -
     generator = torch.Generator().manual_seed(0)
     axes = torch.cat([_mixed(basis[:, :dims], generator), _mixed(basis[:, dims:], generator)])
     return Head(axes.float(), dims, direction.float())
+
+
+def thinned(queries: Tensor) -> Tensor:
+    """Those of sample queries [S, D] that are used, at most 64."""
+    return queries[:: max(1, len(queries) // _SAMPLED_QUERIES)][:_SAMPLED_QUERIES]
 
 
 def defect_of(axes: Tensor) -> float:
