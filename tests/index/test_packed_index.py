@@ -240,7 +240,7 @@ def test_copies_are_packed_indexes_of_their_own(copied) -> None:
     index.pack()
     other = copied(index)
     assert is_packed(other)
-    assert len(pickle.dumps(index)) < sum(index.memory().values()) + 2000  # each part once
+    assert len(pickle.dumps(index)) < sum(index.memory().values()) + 3000  # each part once
     other.add(torch.zeros(1, DIM))
     index.add(torch.ones(1, DIM))
     assert_answers(index, torch.cat([vectors(300), torch.ones(1, DIM)]))
