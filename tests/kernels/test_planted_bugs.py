@@ -115,9 +115,6 @@ PLANTED_BUGS = {
     "keys that the pass cannot hold are forgotten": PlantedBug(
         "cpu/key_panels.cpp", "keys.push_back(first_key + i)", "(void)keys", "search"
     ),
-    "places beyond the last key hold keys": PlantedBug(
-        "cpu/key_panels.cpp", "first + i + r < rows_", "first + i + r <= rows_", "search"
-    ),
     "excluded keys are found": PlantedBug("cpu/scan.cpp", "if (block_.excludes(q, place))", "if (false)", "search"),
     "a guessed threshold is taken for proven": PlantedBug(
         "cpu/search.cpp", "else if (scan.failed(i))", "else if (false)", "search"

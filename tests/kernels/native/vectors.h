@@ -113,7 +113,7 @@ inline void fill(Vectors& vectors, Family family, Random& random) {
     for (int64_t d = 0; d < vectors.dim(); ++d) {
       float x = bell(random);
       if (family == Family::ascending) x = (1 + 0.1f * x) * float(r + 1);
-      if (family == Family::panels) x = (1 + 0.1f * x) * (r / kPanelKeys % 4 ? 1.0f : 10.0f);
+      if (family == Family::panels) x = (1 + 0.1f * x) * (r / kPanelKeys % 16 ? 1.0f : 10.0f);
       if (family == Family::ties) x = float(int(random() % 3) - 1);
       if (family == Family::duplicates) x = first[size_t(d)] * (1 + float(int(random() % 5) - 2) * 0x1p-23f);
       if (family == Family::offset) x += 1e5f;
