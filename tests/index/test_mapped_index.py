@@ -143,10 +143,33 @@ def test_it_cannot_be_changed(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"^{sentence}$"):
             change()
     mapped.search(random(100), 3)
-    assert mapped.memory() == index.memory()
+    assert mapped._packing.nbytes == 0
     index.pack()
     index.save(path)
     FlatIndex.load(path, mmap=True).pack()  # it is packed already
+
+
+def test_memory_holds_nothing_of_what_is_mapped(tmp_path: Path) -> None:
+    index = saved(tmp_path / "index")
+    memory = FlatIndex.load(tmp_path / "index", mmap=True).memory()
+    assert memory == {"vectors": 0, "ids": 0, "packed keys": 0, "mapped": sum(index.memory().values())}
+
+
+@pytest.mark.parametrize(
+    ("shard_bytes", "error", "sentence"),
+    [
+        (2.5, TypeError, "must be an int, got float"),
+        (True, TypeError, "must be an int, got bool"),
+        (0, ValueError, "must be at least 1, got 0"),
+        (-5, ValueError, "must be at least 1, got -5"),
+    ],
+)
+def test_bytes_of_a_shard_that_are_none(
+    shard_bytes: object, error: type[Exception], sentence: str, tmp_path: Path
+) -> None:
+    saved(tmp_path / "index")
+    with pytest.raises(error, match=f"^FlatIndex.load: shard_bytes {sentence}$"):
+        FlatIndex.load(tmp_path / "index", mmap=True, shard_bytes=shard_bytes)
 
 
 def test_a_mapped_index_is_saved_elsewhere_and_in_place(tmp_path: Path) -> None:

@@ -250,7 +250,10 @@ class FlatIndex:
             self._packing.pack(self._vectors[: self._ntotal], sample)
 
     def memory(self) -> dict[str, int]:
-        """Bytes held by "vectors", "ids" and "packed keys", room for the next adds included."""
+        """Bytes held by "vectors", "ids" and "packed keys", room for the next adds included.
+
+        Of an index in a file they are 0, and "mapped" tells the bytes that are read from there.
+        """
         return {"vectors": self._vectors.nbytes, "ids": self._ids.nbytes, "packed keys": self._packing.nbytes}
 
     def remove(self, ids: int | Ids) -> int:
@@ -307,7 +310,8 @@ class FlatIndex:
             shard_bytes: with mmap, bytes of vectors in a shard.
             progress: with mmap, a bar over the shards of a search: None shows it on terminals only.
 
-        Raises ValueError, naming the file, if it is truncated or (with verify) altered.
+        Raises ValueError, naming the file, if it is truncated or (with verify) altered; with mmap, TypeError or
+        ValueError for shard_bytes that are no integer or below 1.
         """
         if mmap:
             from .mapped import MappedFlatIndex  # which is a FlatIndex itself

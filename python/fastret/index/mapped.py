@@ -37,12 +37,16 @@ class MappedFlatIndex(FlatIndex):
         shard_bytes: int = 256 << 20,
         progress: bool | None = None,
     ) -> None:
+        if not hasattr(shard_bytes, "__index__") or isinstance(shard_bytes, bool):
+            raise TypeError(f"FlatIndex.load: shard_bytes must be an int, got {type(shard_bytes).__name__}")
+        if shard_bytes < 1:
+            raise ValueError(f"FlatIndex.load: shard_bytes must be at least 1, got {shard_bytes}")
         stored = read_index_file(path, mmap=True, verify=verify)
         dim, dtype = stored.vectors.shape[1], stored.vectors.dtype
         super().__init__(dim, stored.metric, dtype=dtype, first_pass=stored.first_pass)
         self._take(stored)
         self._path = os.fspath(path)
-        self._shard_bytes = shard_bytes
+        self._shard_bytes = int(shard_bytes)
         self._progress = progress
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -65,6 +69,11 @@ class MappedFlatIndex(FlatIndex):
         """Raises ValueError unless the file has packed keys: they would have to be written to it."""
         if self._packing.packed(self.vectors) is None and self.first_pass != "float32":
             self._refuse("pack")
+
+    def memory(self) -> dict[str, int]:
+        """Bytes held by each part: none, as all of them are "mapped", and pages of a file are the system's to drop."""
+        parts = super().memory()
+        return dict.fromkeys(parts, 0) | {"mapped": sum(parts.values())}
 
     def _refuse(self, operation: str) -> NoReturn:
         raise ValueError(
