@@ -119,7 +119,7 @@ def test_adds_extend_heads_and_tails(step: int) -> None:
 
 @pytest.mark.parametrize("by_itself", [True, False])
 def test_an_outgrown_frame_keeps_its_sample_queries(by_itself: bool) -> None:
-    index, keys, sample = filled(100), decaying(500), decaying(200, seed=1)
+    index, more, sample = filled(100), decaying(400, seed=5), decaying(200, seed=1)
     if by_itself:
         for query in sample[:65].split(1):
             index.search(query, 3)
@@ -127,11 +127,11 @@ def test_an_outgrown_frame_keeps_its_sample_queries(by_itself: bool) -> None:
         index.pack(sample_queries=sample)
     sample.fill_(torch.nan)  # what was kept is a copy
     frame = packing_of(index).frame
-    index.add(keys[100:])
+    index.add(more)
     assert not torch.equal(packing_of(index).frame, frame)
     assert has_axes(index)
     assert len(index._packing._packed_with) <= 64
-    assert_answers(index, keys)
+    assert_answers(index, torch.cat([decaying(100), more]))
     index.remove([0])
     index.pack()
     assert not has_axes(index)
