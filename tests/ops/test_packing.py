@@ -196,3 +196,14 @@ def test_the_metric_is_the_packed_one_by_default(generator: Generator) -> None:
     got = fastret.search(queries.numpy(), fastret.pack(keys.numpy(), metric="l2"), 3)
     assert all(isinstance(part, np.ndarray) for part in got)
     assert_same_bits(torch.from_numpy(got[1]), want[1])
+
+
+def test_packed_keys_have_the_shape_of_the_keys() -> None:
+    packed = fastret.pack(torch.zeros(70, 40, dtype=torch.bfloat16))
+    assert (len(packed), packed.shape, packed.dtype) == (70, (70, 40), torch.bfloat16)
+
+
+def test_no_packed_keys_are_packed_keys_too() -> None:
+    packed = fastret.pack(torch.zeros(0, 40), metric="l2")
+    scores, ids = fastret.search(torch.zeros(1, 40), packed, 2)
+    assert (scores.tolist(), ids.tolist()) == ([[torch.inf] * 2], [[-1] * 2])

@@ -79,6 +79,19 @@ class PackedKeys:
     first_pass: FirstPass  # "float32", "int16" or "int8"
     packing: Packing | None = None
 
+    def __len__(self) -> int:
+        return self.ntotal
+
+    @property
+    def shape(self) -> torch.Size:
+        """[N, D]"""
+        return self.keys.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the keys."""
+        return self.keys.dtype
+
     @property
     def ntotal(self) -> int:
         """N, the number of keys."""
