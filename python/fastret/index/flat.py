@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import threading
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..ops import PackedKeys, range_search, search
+from ..ops import PackedKeys, SearchExplanation, explain_search, range_search, search
 from ..ops.arrays import FLOAT_DTYPES, METRICS, Array, Metric, check_k, like, to_tensor
 from ..ops.first_pass import FirstPass, first_pass_number
 from ..ops.packing import packed_first_pass
@@ -215,6 +216,23 @@ class FlatIndex:
         lims, scores, positions = self._within(rows, threshold, filters, first_pass)
         return _answer(lims, queries), _answer(scores, queries), _answer(self._ids_at(positions), queries)
 
+    def explain_search(
+        self,
+        queries: Array,
+        k: int,
+        *,
+        allowed_ids: Ids | None = None,
+        excluded_ids: Ids | None = None,
+        first_pass: FirstPass | None = None,
+    ) -> SearchExplanation:
+        """`search`, and how it was answered: see `fastret.explain_search`. Takes and raises what `search` does."""
+        rows = self._checked_rows("explain_search", "queries", queries)
+        filters = filters_of("FlatIndex.explain_search", self.ids, len(rows), allowed_ids, excluded_ids)
+        chosen = self._pass_of(first_pass)
+        keys = self._keys_for(rows, chosen)
+        explanation = explain_search(rows, keys, k, self.metric, first_pass=chosen, **filters._asdict())
+        return dataclasses.replace(explanation, ids=self._ids_at(explanation.ids))
+
     def search_self(self, k: int, *, first_pass: FirstPass | None = None) -> tuple[Tensor, Tensor]:
         """The k best others of every stored vector: scores [N, K] float32 and ids [N, K] int64.
 
@@ -336,7 +354,7 @@ class FlatIndex:
         self._ids = stored.ids.to(self.device)
         self._ntotal = len(stored.ids)
         self._next_id = stored.next_id
-        if stored.packed and self.device.type == "cpu":
+        if stored.packed is not None and self.device.type == "cpu":
             self._packing.put(stored.packed)
 
     def __getstate__(self) -> dict[str, Any]:

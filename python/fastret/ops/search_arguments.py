@@ -42,18 +42,20 @@ def search_arguments(
 ) -> SearchArguments:
     """Check everything but what only one of the ops takes. Raises TypeError or ValueError, one sentence."""
     packed = keys if isinstance(keys, PackedKeys) else None
-    q, x = to_tensor(op, "queries", queries), packed.keys if packed else to_tensor(op, "keys", keys)
+    if hasattr(keys, op):
+        raise TypeError(f"{op}: keys must be an array or packed keys, got {type(keys).__name__}: call index.{op}")
+    q, x = to_tensor(op, "queries", queries), to_tensor(op, "keys", keys) if packed is None else packed.keys
     check_pair(op, q, x, axes=(2,))
     # Detached, so that no one waits for a gradient that does not come.
     q, x = q.detach(), x.detach()
     if metric is None:
-        metric = packed.metric if packed else "ip"
+        metric = "ip" if packed is None else packed.metric
     metric_number = metric_index(op, metric)
-    if packed and metric != packed.metric:
+    if packed is not None and metric != packed.metric:
         raise ValueError(f"{op}: the keys were packed for metric {packed.metric!r}, got {metric!r}")
     number = first_pass_number(op, first_pass)
     filters = allowed_mask(op, allowed, x), excluded_ids(op, excluded, q)
-    if packed and first_pass in ("auto", packed.first_pass):
+    if packed is not None and first_pass in ("auto", packed.first_pass):
         number = FIRST_PASSES.index(packed.first_pass)
         return SearchArguments(q, x, metric_number, number, packed.packing, *filters)
     return SearchArguments(q, x, metric_number, number, None, *filters)
