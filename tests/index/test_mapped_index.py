@@ -149,6 +149,12 @@ def test_it_cannot_be_changed(tmp_path: Path) -> None:
     FlatIndex.load(path, mmap=True).pack()  # it is packed already
 
 
+def test_it_is_not_explained(tmp_path: Path) -> None:
+    saved(tmp_path / "index")
+    with pytest.raises(ValueError, match=r"^FlatIndex.explain_search: a mapped file is searched shard by shard; load"):
+        FlatIndex.load(tmp_path / "index", mmap=True).explain_search(random(1), 3)
+
+
 def test_memory_holds_nothing_of_what_is_mapped(tmp_path: Path) -> None:
     index = saved(tmp_path / "index")
     memory = FlatIndex.load(tmp_path / "index", mmap=True).memory()

@@ -114,6 +114,20 @@ def test_packed_and_unpacked_answers_are_the_same(first_pass: str, metric: str) 
         index.pack()
 
 
+def test_searches_are_explained() -> None:
+    index, queries = FlatIndex(DIM), vectors(20, seed=1)
+    index.add(vectors(300), ids=torch.arange(300) * 3)
+    filters = {"allowed_ids": range(0, 900, 6), "excluded_ids": index.search(queries, 2)[1]}
+    for packed in (False, True):
+        explanation = index.explain_search(queries.numpy(), 5, **filters)
+        assert_same((explanation.scores, explanation.ids), index.search(queries, 5, **filters))
+        assert explanation.packed == packed
+        index.pack()
+    assert index.explain_search(queries, 5, first_pass="float32").first_pass == "float32"
+    with pytest.raises(ValueError, match=r"^FlatIndex.explain_search: queries must be \[n, 40\], got \[20, 39\]$"):
+        index.explain_search(queries[:, 1:], 5)
+
+
 @pytest.mark.parametrize("override", FIRST_PASSES)
 def test_a_first_pass_of_one_search_alone(override: str) -> None:
     index, queries = filled(500, "int8"), vectors(20, seed=1)

@@ -70,6 +70,12 @@ class MappedFlatIndex(FlatIndex):
         if self._packing.packed(self.vectors) is None and self.first_pass != "float32":
             self._refuse("pack")
 
+    def explain_search(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Raises ValueError: each shard is a search of its own."""
+        raise ValueError(
+            f"FlatIndex.explain_search: a mapped file is searched shard by shard; load {self._path} without mmap"
+        )
+
     def memory(self) -> dict[str, int]:
         """Bytes held by each part: none, as all of them are "mapped", and pages of a file are the system's to drop."""
         parts = super().memory()

@@ -25,10 +25,12 @@ class SearchExplanation:
     why: str  # one sentence
     packed: bool  # whether the pass read packed keys
     isa: str  # instruction set, "cuda" on a CUDA device
-    threads: int  # of torch's CPU pool
+    threads: int  # of torch's CPU pool; small searches, and those that run at once, use fewer
     num_keys: int  # N
     answered_by: dict[str, int]  # queries by the pass that answered them, coarsest first; "exact": none
-    rescored: Tensor  # [Q] int64: keys that were scored canonically; -1: a CUDA device does not count them
+    # [Q] int64: canonical scores, of the keys that the bound left over and that the worst of the first k to be
+    # scored (the pivot) did not rule out; -1: a CUDA device does not count them
+    rescored: Tensor
     scores: Tensor = field(repr=False)  # [Q, K], as of search
     ids: Tensor = field(repr=False)  # [Q, K]
 
