@@ -185,3 +185,10 @@ DIRECT = [
 def test_direct_calls_of_the_torch_ops_are_checked_too(call: Callable[[Any], Any], sentence: str) -> None:
     with pytest.raises(RuntimeError, match=re.escape(sentence)):
         call(torch.ops.fastret)
+
+
+@pytest.mark.parametrize("op", ["search", "range_search", "explain_search"])
+def test_an_index_has_searches_of_its_own(op: str) -> None:
+    sentence = f"{op}: keys must be an array or packed keys, got FlatIndex: call index.{op}"
+    with pytest.raises(TypeError, match=f"^{sentence}$"):
+        getattr(fastret, op)(Q, fastret.FlatIndex(4), 3)

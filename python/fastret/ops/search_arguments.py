@@ -42,7 +42,7 @@ def search_arguments(
 ) -> SearchArguments:
     """Check everything but what only one of the ops takes. Raises TypeError or ValueError, one sentence."""
     packed = keys if isinstance(keys, PackedKeys) else None
-    if hasattr(keys, op):
+    if not isinstance(keys, Tensor) and hasattr(keys, op):  # an index
         raise TypeError(f"{op}: keys must be an array or packed keys, got {type(keys).__name__}: call index.{op}")
     q, x = to_tensor(op, "queries", queries), to_tensor(op, "keys", keys) if packed is None else packed.keys
     check_pair(op, q, x, axes=(2,))
