@@ -35,6 +35,10 @@ struct Parallel {
 
 // Keys side by side in a panel, the same for every instruction set: a stored panel fits every machine.
 constexpr int kPanelKeys = 32;
+inline int64_t num_panels(int64_t keys) {
+  return (keys + kPanelKeys - 1) / kPanelKeys;
+}
+
 constexpr int kKeyFacts = 5;  // floats per key beside its panel: see KeyFacts in isa.h
 
 // An orthogonal basis whose first axes hold most of what the keys vary in: the first pass scores these `head`

@@ -7,10 +7,6 @@
 
 namespace fastret::ops {
 
-inline int64_t num_panels(int64_t rows) {
-  return (rows + kPanelKeys - 1) / kPanelKeys;
-}
-
 inline FirstPass first_pass_of(const char* op, int64_t first_pass) {
   STD_TORCH_CHECK(first_pass >= 0 && first_pass <= 2, op,
                   ": first_pass must be 0 (float32), 1 (int16) or 2 (int8), got ", first_pass);

@@ -114,8 +114,6 @@ class ErrorBound {
   // A query of these |z| and |p'|, and a.
   QueryBounds query(double centred_norm, double projected_norm, float component,
                     const Integers& integers) const;
-  // extra_q alone.
-  double query_extra(double centred_norm) const;
   // Half the width of the interval of a key with these facts.
   double half_width(const QueryBounds& query, float residual, float norm) const {
     return double(query.facts.norm) * residual +
@@ -123,6 +121,8 @@ class ErrorBound {
   }
 
  private:
+  double query_extra(double centred_norm) const;
+
   Metric metric_;
   FirstPass pass_;
   double centre_norm_, dot_, canonical_, underflow_;

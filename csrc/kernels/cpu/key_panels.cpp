@@ -189,13 +189,9 @@ void pack_keys(const PackKeysParams& p, const Parallel& parallel) {
     const DefaultFloatEnvironment environment;
     KeyPacker packer(primitives(), p.keys, p.metric, p.first_pass, p.centre, p.direction, p.principal);
     for (int64_t panel = p.first_panel + begin; panel < p.first_panel + end; ++panel) {
-      char* target = static_cast<char*>(p.panels) + panel * bytes;
-      float* facts = p.facts + panel * kFactsPerPanel;
-      if (p.principal)
-        packer.pack(panel, target, facts, p.head_residuals + panel * kPanelKeys,
-                    static_cast<char*>(p.tails) + panel * (all_bytes - bytes));
-      else
-        packer.pack(panel, target, facts);
+      char* tails = p.principal ? static_cast<char*>(p.tails) + panel * (all_bytes - bytes) : nullptr;
+      packer.pack(panel, static_cast<char*>(p.panels) + panel * bytes, p.facts + panel * kFactsPerPanel,
+                  p.principal ? p.head_residuals + panel * kPanelKeys : nullptr, tails);
     }
   });
 }

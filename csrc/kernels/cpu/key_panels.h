@@ -11,10 +11,6 @@ namespace fastret::cpu {
 
 constexpr int64_t kFactsPerPanel = kKeyFacts * kPanelKeys;
 
-inline int64_t num_panels(int64_t rows) {
-  return (rows + kPanelKeys - 1) / kPanelKeys;
-}
-
 inline int64_t panel_bytes(FirstPass pass, int64_t dim) {
   return panel_steps(pass, dim) * kPanelKeys * 4;
 }

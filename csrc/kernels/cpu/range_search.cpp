@@ -1,16 +1,14 @@
 // Every key that scores better than a threshold: what the first pass cannot exclude is scored canonically.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "kernels/cpu/exact_scan.h"
-#include "kernels/cpu/first_pass.h"
 #include "kernels/cpu/float_environment.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/pass_chain.h"
 #include "kernels/cpu/rescore.h"
 #include "kernels/cpu/scan.h"
-#include "kernels/cpu/value_scale.h"
 
 namespace fastret::cpu {
 namespace {
@@ -37,19 +35,15 @@ class BlockRangeSearch {
 
   void run() {
     std::vector<int64_t> bounded, exact;
-    const bool tells = keys_places_fit(keys_.rows.rows) && p_.keys.dim > 0 && std::isfinite(threshold_);
     for (int64_t q = 0; q < block_.size(); ++q) {
       const double square = block_.square(q);
       if (std::isnan(square)) continue;  // all its scores are NaN
-      (!tells || !fits_first_pass(square) ? exact : bounded).push_back(q);
+      (fits_first_pass(square) && std::isfinite(threshold_) ? bounded : exact).push_back(q);
     }
-    PassChoice choice = keys_.packed ? PassChoice{keys_.packed->first_pass}
-                                     : choose_pass(block_.size(), p_.keys.dim, p_.first_pass);
-    while (!bounded.empty()) {
-      if (p_.keys.dim <= dim_limit(choice.pass)) bounded = answer_with(choice, std::move(bounded));
-      if (choice.pass == FirstPass::float32) break;
-      choice = choose_pass(int64_t(bounded.size()), p_.keys.dim, int(FirstPass::float32));
-    }
+    bounded = answer_in_passes(keys_, p_.first_pass, std::move(bounded),
+                               [&](PassChoice choice, std::vector<int64_t> queries) {
+                                 return answer_with(choice, std::move(queries));
+                               });
     exact.insert(exact.end(), bounded.begin(), bounded.end());
     if (!exact.empty()) answer_exactly(exact);
     for (int64_t q = 0; q < block_.size(); ++q) {
@@ -74,7 +68,6 @@ class BlockRangeSearch {
     for (int64_t i = 0; i < count; ++i)
       if (too_many || scan.overflowed(i)) left.push_back(scan.queries()[size_t(i)]);
     if (too_many) return left;
-    const std::vector<int64_t> nothing;
     parallel_(parallel_.num_threads, [&](int64_t begin, int64_t end) {
       const DefaultFloatEnvironment environment;
       for (int64_t task = begin; task < end; ++task) {
@@ -83,9 +76,7 @@ class BlockRangeSearch {
         for (int64_t i = mine.begin; i < mine.end; ++i) {
           const int64_t q = scan.queries()[size_t(i)];
           const Sink& kept = scan.kept(i);
-          for (int64_t key : scan.overflowed(i) ? nothing : scan.unbounded_keys())
-            if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key))
-              pairs.push_back({uint32_t(q), uint32_t(key)});
+          if (!scan.overflowed(i)) add_pairs(keys_, block_, q, scan.unbounded_keys(), pairs);
           for (uint32_t c = 0; c < kept.count; ++c) pairs.push_back({uint32_t(q), kept.places[c]});
           if (pairs.size() >= kPairsAtOnce || i + 1 == mine.end) {
             score_pairs(keys_, block_, pairs, 0);

@@ -72,6 +72,13 @@ Run next_run(const std::vector<Pair>& pairs, size_t begin, uint32_t Pair::* side
 
 }  // namespace
 
+void add_pairs(const KeySet& keys, const QueryBlock& block, int64_t q, const std::vector<int64_t>& of,
+               std::vector<Pair>& pairs) {
+  for (int64_t key : of)
+    if ((!keys.allowed || keys.allowed[key]) && !block.excludes(q, key))
+      pairs.push_back({uint32_t(q), uint32_t(key)});
+}
+
 void score_pairs(const KeySet& keys, const QueryBlock& block, std::vector<Pair>& pairs, size_t begin) {
   RowReader reader(keys.rows, kRowsPerCall);
   // Where most keys were kept by several queries, each key is read once.

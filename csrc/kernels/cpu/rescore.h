@@ -21,6 +21,10 @@ inline int64_t queries_rescored_together(int64_t dim, int64_t k) {
   return std::clamp<int64_t>(std::min(std::max<int64_t>(16, by_rows), by_pairs), 1, 1024);
 }
 
+// Appends the pairs of query q with those of the keys that it may find.
+void add_pairs(const KeySet& keys, const QueryBlock& block, int64_t q, const std::vector<int64_t>& of,
+               std::vector<Pair>& pairs);
+
 // Scores pairs[begin:], which it may reorder. Each query's pairs are neighbours at first.
 void score_pairs(const KeySet& keys, const QueryBlock& block, std::vector<Pair>& pairs, size_t begin);
 

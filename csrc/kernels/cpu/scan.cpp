@@ -70,6 +70,8 @@ Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> que
       frame_(in_place_ ? Frame{std::vector<float>(size_t(keys.rows.dim), 0.0f),
                                std::vector<float>(size_t(keys.rows.dim), 0.0f)}
                        : keys.frame()),
+      query_shift_(keys.metric == Metric::l2 ? frame_.centre
+                                             : std::vector<float>(size_t(keys.rows.dim), 0.0f)),
       bound_(in_place_ ? ErrorBound::in_place(keys.metric, keys.rows.dim)
                        : bound_of(keys.metric, pass_, keys.rows.dim, frame_.centre.data(), principal_)),
       bounds_(queries_.size()),

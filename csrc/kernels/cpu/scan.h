@@ -90,6 +90,7 @@ class Scan {
   int64_t panel_bytes_, num_panels_;
   size_t limit_;  // of candidates
   Frame frame_;
+  std::vector<float> query_shift_;  // [D]: the centre for l2, else 0
   ErrorBound bound_;
 
   std::vector<QueryBounds> bounds_;

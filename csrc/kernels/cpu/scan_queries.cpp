@@ -50,17 +50,14 @@ void Scan::pack_group(int64_t group) {
 Scan::CentredQuery Scan::centre_query(int64_t i, float* row) const {
   const int64_t dim = keys_.rows.dim;
   const float* query = block_.row(queries_[size_t(i)]);
-  const bool shifted = keys_.metric == Metric::l2;
-  const std::vector<float> origin(shifted ? 0 : size_t(dim), 0.0f);
-  const Centred whole = isa_.centre_row(query, 1.0, shifted ? frame_.centre.data() : origin.data(),
-                                        frame_.direction.data(), dim, row);
+  const Centred whole = isa_.centre_row(query, 1.0, query_shift_.data(), frame_.direction.data(), dim, row);
   const double norm = std::sqrt(whole.square);
   if (pass_ == FirstPass::float32) return {norm, norm, 0};
   const float component = float(whole.component);
   double square = 0;
   for (int64_t d = 0; d < dim; ++d) {
-    const double shift = shifted ? frame_.centre[size_t(d)] : 0.0;
-    row[d] = float(query[d] - shift - double(component) * frame_.direction[size_t(d)]);
+    row[d] =
+        float(double(query[d]) - query_shift_[size_t(d)] - double(component) * frame_.direction[size_t(d)]);
     square += double(row[d]) * row[d];
   }
   return {norm, std::sqrt(square), component};

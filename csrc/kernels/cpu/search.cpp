@@ -8,9 +8,9 @@
 
 #include "kernels/cpu/candidates.h"
 #include "kernels/cpu/exact_scan.h"
-#include "kernels/cpu/first_pass.h"
 #include "kernels/cpu/float_environment.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/pass_chain.h"
 #include "kernels/cpu/rescore.h"
 #include "kernels/cpu/scan.h"
 #include "kernels/cpu/value_scale.h"
@@ -67,24 +67,16 @@ class BlockSearch {
       else
         (fits_first_pass(square) ? bounded : exact).push_back(q);
     }
-    PassChoice choice = keys_.packed ? PassChoice{keys_.packed->first_pass}
-                                     : choose_pass(int64_t(bounded.size()), p_.keys.dim, p_.first_pass);
-    while (!bounded.empty()) {
-      if (bounded_by(choice.pass)) bounded = answer_with(choice, std::move(bounded));
-      if (choice.pass == FirstPass::float32) break;
-      choice = choose_pass(int64_t(bounded.size()), p_.keys.dim, int(FirstPass::float32));
-    }
+    if (p_.k < (p_.keys.rows + 3) / 4)  // with so large a k most keys survive
+      bounded = answer_in_passes(keys_, p_.first_pass, std::move(bounded),
+                                 [&](PassChoice choice, std::vector<int64_t> queries) {
+                                   return answer_with(choice, std::move(queries));
+                                 });
     exact.insert(exact.end(), bounded.begin(), bounded.end());
     if (!exact.empty()) answer_exactly(exact);
   }
 
  private:
-  // Whether the pass can tell anything: places are 32 bits, and with so large a k most keys survive.
-  bool bounded_by(FirstPass pass) const {
-    return p_.keys.dim <= dim_limit(pass) && keys_places_fit(p_.keys.rows) && p_.k < (p_.keys.rows + 3) / 4 &&
-           p_.keys.dim > 0;
-  }
-
   // Answers the queries that the pass can; returns those that it cannot.
   std::vector<int64_t> answer_with(PassChoice choice, std::vector<int64_t> queries, bool speculate = true) {
     Scan scan(keys_, block_, std::move(queries), choice, {p_.k, {}, speculate}, parallel_);
@@ -126,13 +118,9 @@ class BlockSearch {
     for (int64_t a = 0; a < count; ++a) {
       const int64_t q = scan.queries()[size_t(answered[a])];
       const Sink& kept = scan.kept(answered[a]);
-      for (int64_t key : scan.unbounded_keys())
-        if ((!keys_.allowed || keys_.allowed[key]) && !block_.excludes(q, key))
-          pairs.push_back({uint32_t(q), uint32_t(key)});
+      add_pairs(keys_, block_, q, scan.unbounded_keys(), pairs);
       float pivot = -std::numeric_limits<float>::infinity();
-      if (int64_t(kept.count) > p_.k) {
-        pivot = kth_largest(kept.uppers, kept.count, size_t(p_.k), scratch);
-      }
+      if (int64_t(kept.count) > p_.k) pivot = kth_largest(kept.uppers, kept.count, size_t(p_.k), scratch);
       for (uint32_t i = 0; i < kept.count; ++i)
         if (kept.uppers[i] >= pivot) pairs.push_back({uint32_t(q), kept.places[i]});
       pivots.push_back(pivot);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -70,21 +72,7 @@ def _(
 
 @torch.library.register_fake("fastret::explained_search")
 def _(
-    queries: Tensor,
-    keys: Tensor,
-    k: int,
-    metric: int,
-    first_pass: int = -1,
-    panels: Tensor | None = None,
-    facts: Tensor | None = None,
-    frame: Tensor | None = None,
-    has_unbounded: bool = True,
-    axes: Tensor | None = None,
-    head_residuals: Tensor | None = None,
-    tails: Tensor | None = None,
-    defect: float = 0,
-    allowed: Tensor | None = None,
-    excluded: Tensor | None = None,
+    queries: Tensor, keys: Tensor, k: int, metric: int, *packed: Any, **filters: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     torch._check(queries.dim() == 2 and keys.dim() == 2)
     torch._check(queries.shape[1] == keys.shape[1])
