@@ -67,6 +67,9 @@ struct KeyFilter {
   const bool* allowed = nullptr;      // [N]; nullptr: all
   const int64_t* excluded = nullptr;  // [Q, E], -1 pads; nullptr: none
   int64_t num_excluded = 0;           // E
+  // Keys of the query's own label are not found; both nullptr: none have labels.
+  const int64_t* query_labels = nullptr;  // [Q]
+  const int64_t* key_labels = nullptr;    // [N]
 };
 
 struct SearchParams {
@@ -77,6 +80,9 @@ struct SearchParams {
   float* scores;  // [Q, K], best first; short rows padded with -inf (similarities) or +inf (l2)
   int64_t* ids;   // [Q, K], short rows padded with -1
   KeyFilter filter = {};
+  // [Q] canonical scores, or nullptr: a key that scores better (l2: below) is not found, one that scores the
+  // same is. +inf (l2: -inf) and NaN bound nothing.
+  const float* ceilings = nullptr;
   // CPU only.
   const PackedKeys* packed = nullptr;  // or the keys are packed while they are scanned, for this pass:
   int first_pass = -1;                 // a FirstPass, or -1: the cheapest for this work

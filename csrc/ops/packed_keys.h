@@ -1,6 +1,7 @@
 // Tensors of packed keys and of filters as the kernels' parameters. What they point to must outlive these.
 #pragma once
 #include <optional>
+#include <type_traits>
 
 #include "kernels/isa.h"
 #include "ops/check.h"
@@ -103,8 +104,24 @@ inline const PackedKeys* keys_of(std::optional<PackedArguments>& arguments) {
   return &arguments->keys;
 }
 
+// Data of a [length] tensor, one number per query or key; nullptr without one.
+template <class T>
+const T* vector_of(const char* op, const char* name, const std::optional<Tensor>& tensor, int64_t length) {
+  if (!tensor) return nullptr;
+  constexpr bool integers = std::is_same_v<T, int64_t>;
+  STD_TORCH_CHECK(tensor->dim() == 1 && tensor->size(0) == length && tensor->is_contiguous() &&
+                      tensor->scalar_type() == (integers ? ScalarType::Long : ScalarType::Float),
+                  op, ": ", name, " must be [", length, integers ? "] int64" : "] float32",
+                  ", contiguous, got ", shape_of(*tensor));
+  return static_cast<const T*>(tensor->const_data_ptr());
+}
+
 inline KeyFilter filter_of(const char* op, int64_t num_queries, int64_t num_keys,
-                           const std::optional<Tensor>& allowed, const std::optional<Tensor>& excluded) {
+                           const std::optional<Tensor>& allowed, const std::optional<Tensor>& excluded,
+                           const std::optional<Tensor>& query_labels = {},
+                           const std::optional<Tensor>& key_labels = {}) {
+  STD_TORCH_CHECK(query_labels.has_value() == key_labels.has_value(), op,
+                  ": query_labels and key_labels belong together");
   KeyFilter filter;
   if (allowed) {
     STD_TORCH_CHECK(allowed->dim() == 1 && allowed->size(0) == num_keys &&
@@ -120,6 +137,8 @@ inline KeyFilter filter_of(const char* op, int64_t num_queries, int64_t num_keys
     filter.excluded = static_cast<const int64_t*>(excluded->const_data_ptr());
     filter.num_excluded = excluded->size(1);
   }
+  filter.query_labels = vector_of<int64_t>(op, "query_labels", query_labels, num_queries);
+  filter.key_labels = vector_of<int64_t>(op, "key_labels", key_labels, num_keys);
   return filter;
 }
 

@@ -4,11 +4,12 @@
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(fastret, m) {
-  // queries [Q, D], keys [N, D], allowed [N] bool, excluded [Q, E] int64 padded with -1
-  // -> scores [Q, K] float32, ids [Q, K] int64
+  // queries [Q, D], keys [N, D], allowed [N] bool, excluded [Q, E] int64 padded with -1, query_labels [Q] and
+  // key_labels [N] int64 (a query does not find keys of its own label), ceilings [Q] float32 (nor keys that
+  // score better) -> scores [Q, K] float32, ids [Q, K] int64
   m.def(
       "search(Tensor queries, Tensor keys, SymInt k, int metric, Tensor? allowed=None, Tensor? "
-      "excluded=None) -> "
+      "excluded=None, Tensor? query_labels=None, Tensor? key_labels=None, Tensor? ceilings=None) -> "
       "(Tensor, Tensor)");
   // search with packed keys, or with a first pass of the caller's choice (-1: the cheapest), that tells how
   // it went: -> scores and ids as above, rescored [Q] int64, first pass that answered [Q] int64 (-1: none).
@@ -18,7 +19,8 @@ STABLE_TORCH_LIBRARY(fastret, m) {
       "explained_search(Tensor queries, Tensor keys, SymInt k, int metric, int first_pass=-1, Tensor? "
       "panels=None, Tensor? facts=None, Tensor? frame=None, bool has_unbounded=True, Tensor? axes=None, "
       "Tensor? head_residuals=None, Tensor? tails=None, float defect=0, Tensor? allowed=None, Tensor? "
-      "excluded=None) -> (Tensor, Tensor, Tensor, Tensor)");
+      "excluded=None, Tensor? query_labels=None, Tensor? key_labels=None, Tensor? ceilings=None) -> "
+      "(Tensor, Tensor, Tensor, Tensor)");
   // -> lims [Q + 1] int64, scores float32, ids int64
   m.def(
       "range_search(Tensor queries, Tensor keys, float threshold, int metric, int first_pass=-1, Tensor? "

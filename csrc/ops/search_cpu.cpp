@@ -16,8 +16,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> explained_search_cpu(
     const Tensor& queries, const Tensor& keys, int64_t k, int64_t metric, int64_t first_pass,
     const OptionalTensor& panels, const OptionalTensor& facts, const OptionalTensor& frame,
     bool has_unbounded, const OptionalTensor& axes, const OptionalTensor& head_residuals,
-    const OptionalTensor& tails, double defect, const OptionalTensor& allowed,
-    const OptionalTensor& excluded) {
+    const OptionalTensor& tails, double defect, const OptionalTensor& allowed, const OptionalTensor& excluded,
+    const OptionalTensor& query_labels, const OptionalTensor& key_labels, const OptionalTensor& ceilings) {
   check_pair("search", queries, keys, 2);
   check_k("search", k);
   if (first_pass != -1) first_pass_of("search", first_pass);
@@ -34,7 +34,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> explained_search_cpu(
                       k,
                       scores.mutable_data_ptr<float>(),
                       ids.mutable_data_ptr<int64_t>(),
-                      filter_of("search", q.size(0), x.size(0), allowed, excluded)};
+                      filter_of("search", q.size(0), x.size(0), allowed, excluded, query_labels, key_labels),
+                      vector_of<float>("search", "ceilings", ceilings, q.size(0))};
   params.packed = keys_of(packed);
   params.first_pass = int(first_pass);
   params.rescored = rescored.mutable_data_ptr<int64_t>();
@@ -44,9 +45,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> explained_search_cpu(
 }
 
 std::tuple<Tensor, Tensor> search_cpu(const Tensor& queries, const Tensor& keys, int64_t k, int64_t metric,
-                                      const OptionalTensor& allowed, const OptionalTensor& excluded) {
+                                      const OptionalTensor& allowed, const OptionalTensor& excluded,
+                                      const OptionalTensor& query_labels, const OptionalTensor& key_labels,
+                                      const OptionalTensor& ceilings) {
   const auto [scores, ids, rescored, passes] =
-      explained_search_cpu(queries, keys, k, metric, -1, {}, {}, {}, true, {}, {}, {}, 0, allowed, excluded);
+      explained_search_cpu(queries, keys, k, metric, -1, {}, {}, {}, true, {}, {}, {}, 0, allowed, excluded,
+                           query_labels, key_labels, ceilings);
   return {scores, ids};
 }
 

@@ -61,9 +61,7 @@ def search(
 
 
 @torch.library.register_fake("fastret::search")
-def _(
-    queries: Tensor, keys: Tensor, k: int, metric: int, allowed: Tensor | None = None, excluded: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def _(queries: Tensor, keys: Tensor, k: int, metric: int, *filters: Tensor | None) -> tuple[Tensor, Tensor]:
     torch._check(queries.dim() == 2 and keys.dim() == 2)
     torch._check(queries.shape[1] == keys.shape[1])
     shape = (queries.shape[0], k)
