@@ -1,0 +1,50 @@
+// The first pass of a search: approximate scores of all queries with a run of key tiles, of which only those
+// survive that the error bound cannot exclude.
+#pragma once
+#include "kernels/cuda/error_bound.cuh"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/planes.h"
+
+namespace fastret::cuda {
+
+// Tiles are visited in steps of a golden section of all: neighbours in memory, which are often neighbours in
+// rank, come far apart, so that no part of the scan meets them all before thresholds have risen.
+struct TileOrder {
+  int64_t tiles, step;  // coprime
+
+  FASTRET_HOST_DEVICE int64_t operator[](int64_t visit) const {
+    return int64_t(uint64_t(visit) * uint64_t(step) % uint64_t(tiles));
+  }
+};
+TileOrder tile_order(int64_t num_keys);
+
+// What a scan keeps of a query, in no order. `counts` goes on beyond the capacity: then some were lost.
+struct Survivors {
+  uint64_t* entries;  // [Q, capacity] rank_key of the first-pass value and the key
+  uint32_t* counts;   // [Q]
+  int64_t capacity;
+};
+
+struct ScanParams {
+  const uint16_t* queries;         // [Q up to 128, stride] plane
+  const QueryFacts* query_facts;   // [Q]
+  const float* thresholds;         // [Q] upper ends below it are excluded; +inf: the query takes no part
+  int64_t num_queries;
+  const uint16_t* keys;            // plane: of all keys, or only of the tiles of this scan, in their order
+  bool only_scanned;
+  const KeyFacts* key_facts;       // of all keys
+  int64_t num_keys;
+  int64_t stride;                  // of the planes: plane_stride(D)
+  TileOrder order;
+  int64_t first_visit, num_visits;  // the tiles: order[first_visit] ...
+  float squared_extra;             // of the error bound
+  KeyFilter filter;
+  Survivors survivors;
+};
+
+// Portable: mma.sync and cp.async, compute capability 8.0 and up.
+void scan_portable(Launcher& launch, const ScanParams& params);
+// Hopper: TMA and wgmma, compute capability 9.0 only.
+void scan_hopper(Launcher& launch, const ScanParams& params);
+
+}  // namespace fastret::cuda
