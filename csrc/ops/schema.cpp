@@ -35,6 +35,18 @@ STABLE_TORCH_LIBRARY(fastret, m) {
       "pack_keys_(Tensor keys, int metric, int first_pass, Tensor frame, int first_panel, Tensor(a!) panels, "
       "Tensor(b!) facts, Tensor? axes=None, Tensor(c!)? head_residuals=None, Tensor(d!)? tails=None, float "
       "defect=0) -> ()");
+  // rows [n, D] become the rows first, first + 1, ... of the planes high [capacity, D up to a multiple of 64]
+  // uint16 and low, int16 of the same shape (bfloat16 rows need none), and of facts [capacity, 4] float32
+  m.def(
+      "split_rows_(Tensor rows, int metric, int first, Tensor(a!) high, Tensor(b!)? low, Tensor(c!) facts) "
+      "-> "
+      "()");
+  // search of the first num_keys rows of planes; workspace_bytes: the most memory beyond the result, 0: as is
+  // best -> scores [Q, K] float32, ids [Q, K] int64
+  m.def(
+      "search_planes(Tensor queries, Tensor high, Tensor? low, Tensor facts, SymInt dim, SymInt num_keys, "
+      "SymInt k, int metric, Tensor? allowed=None, Tensor? excluded=None, int workspace_bytes=0) -> (Tensor, "
+      "Tensor)");
   // values [R, C] -> selected [R, K] of the same dtype, columns [R, K] int64
   m.def("select_k(Tensor values, SymInt k, bool largest) -> (Tensor, Tensor)");
   // queries [B, Q, D], keys [B, N, D] -> scores [B, Q, N] of out_dtype, or float32
