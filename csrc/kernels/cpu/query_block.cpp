@@ -31,16 +31,21 @@ const Frame& KeySet::frame() const {
 }
 
 QueryBlock::QueryBlock(const Rows& queries, Range block, const KeySet& keys, const KeyFilter& filter,
-                       const Parallel& parallel)
+                       const Parallel& parallel, const float* ceilings)
     : block_(block),
       reader_(slice(queries, block), block.end - block.begin),
       rows_(size_t(block.end - block.begin)),
       squares_(size_t(block.end - block.begin)),
-      num_excluded_(filter.excluded ? filter.num_excluded : 0) {
+      num_excluded_(filter.excluded ? filter.num_excluded : 0),
+      query_labels_(filter.query_labels ? filter.query_labels + block.begin : nullptr),
+      key_labels_(filter.key_labels) {
   if (num_excluded_) {
     const int64_t* excluded = filter.excluded + block.begin * num_excluded_;
     excluded_.assign(excluded, excluded + size() * num_excluded_);
   }
+  for (int64_t q = block.begin; ceilings && q < block.end; ++q)
+    ceilings_.push_back(std::isnan(ceilings[q]) ? std::numeric_limits<float>::infinity()
+                                                : rank_value(keys.metric, ceilings[q]));
   parallel(size(), [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
     for (int64_t q = begin; q < end; ++q) {

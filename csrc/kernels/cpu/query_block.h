@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -45,15 +46,22 @@ struct KeySet {
 class QueryBlock {
  public:
   QueryBlock(const Rows& queries, Range block, const KeySet& keys, const KeyFilter& filter,
-             const Parallel& parallel);
+             const Parallel& parallel, const float* ceilings = nullptr);
 
   int64_t size() const { return block_.end - block_.begin; }
   int64_t first() const { return block_.begin; }
   const float* row(int64_t q) const { return rows_[size_t(q)]; }
   double square(int64_t q) const { return squares_[size_t(q)]; }  // canonical
 
+  bool has_ceilings() const { return !ceilings_.empty(); }
+  // The largest rank value that query q may find.
+  float ceiling(int64_t q) const {
+    return has_ceilings() ? ceilings_[size_t(q)] : std::numeric_limits<float>::infinity();
+  }
+
   // Whether query q may not find this key.
   bool excludes(int64_t q, int64_t key) const {
+    if (key_labels_ && key_labels_[key] == query_labels_[q]) return true;
     const auto* row = excluded_.data() + q * num_excluded_;
     return num_excluded_ && std::binary_search(row, row + num_excluded_, key);
   }
@@ -65,6 +73,8 @@ class QueryBlock {
   std::vector<double> squares_;
   int64_t num_excluded_;
   std::vector<int64_t> excluded_;  // [size, num_excluded], each row sorted
+  const int64_t *query_labels_, *key_labels_;
+  std::vector<float> ceilings_;  // [size] rank values, or empty
 };
 
 }  // namespace fastret::cpu

@@ -75,6 +75,7 @@ Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> que
       bound_(in_place_ ? ErrorBound::in_place(keys.metric, keys.rows.dim)
                        : bound_of(keys.metric, pass_, keys.rows.dim, frame_.centre.data(), principal_)),
       bounds_(queries_.size()),
+      ceilings_(queries_.size()),
       facts_(queries_.size()),
       head_facts_(queries_.size()),
       starts_(queries_.size()),
@@ -129,6 +130,13 @@ float Scan::threshold_of(int64_t i) const {
   const ValueScale scale(keys_, frame_, block_.row(q), block_.square(q));
   return std::max(Candidates::kNoThreshold,
                   round_down(scale.t_below(*goal_.threshold) - bounds_[size_t(i)].extra));
+}
+
+Scan::Ceiling Scan::ceiling_of(int64_t i) const {
+  const int64_t q = queries_[size_t(i)];
+  const ValueScale scale(keys_, frame_, block_.row(q), block_.square(q));
+  const double ceiling = block_.ceiling(q);
+  return {scale.t_below(ceiling) - bounds_[size_t(i)].extra, scale.t_above(ceiling)};
 }
 
 // Packs all keys before the scan, so that threads may share the queries out.
@@ -311,11 +319,16 @@ void Scan::finish_dots(const Tile& tile, const int32_t* dots, int64_t first, int
 void Scan::settle(const PanelView& view, int64_t i, int64_t key_part) {
   const int64_t at = key_part * int64_t(queries_.size()) + i, q = queries_[size_t(i)];
   const QueryBounds& query = bounds_[size_t(i)];
+  const Ceiling ceiling = ceilings_[size_t(i)];
   candidates_[size_t(at)].settle(sinks_[size_t(at)], [&](float upper, uint32_t place) {
     if (block_.excludes(q, place)) return std::numeric_limits<float>::quiet_NaN();
     const KeyFacts facts(view.facts_of(place));
     const uint32_t lane = place % kPanelKeys;
-    return round_down(upper - 2 * bound_.half_width(query, facts.residual[lane], facts.norm[lane]));
+    const float lower =
+        round_down(upper - 2 * bound_.half_width(query, facts.residual[lane], facts.norm[lane]));
+    if (lower > ceiling.beyond) return std::numeric_limits<float>::quiet_NaN();
+    // A key that may beat the ceiling may hold none of the k places: it must not raise the threshold.
+    return upper < ceiling.within_reach ? lower : -std::numeric_limits<float>::infinity();
   });
 }
 

@@ -1,5 +1,6 @@
 // The first pass of some queries over all keys: what it keeps are the only keys that can still be neighbours.
 #pragma once
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -36,6 +37,8 @@ class Scan {
   bool overflowed(int64_t i) const { return candidates_[size_t(i)].overflowed(); }
   bool failed(int64_t i) const { return candidates_[size_t(i)].speculative(); }
   const QueryBounds& bounds(int64_t i) const { return bounds_[size_t(i)]; }
+  // Whether a key of this upper end may score above the query's ceiling.
+  bool may_beat_ceiling(int64_t i, float upper) const { return upper >= ceilings_[size_t(i)].within_reach; }
   // Keys that no panel holds and that have to be scored for every query.
   const std::vector<int64_t>& unbounded_keys() const { return unbounded_keys_; }
   // So many that all queries had better be scored canonically.
@@ -47,6 +50,12 @@ class Scan {
   struct CentredQuery {
     double norm, projected_norm;
     float component;
+  };
+  // Where the keys end whose scores may be the query's ceiling: an upper end below the one is below it for
+  // certain, a lower end beyond the other is above it.
+  struct Ceiling {
+    double within_reach = std::numeric_limits<double>::infinity();
+    double beyond = std::numeric_limits<double>::infinity();
   };
   // A panel, its number, and which of its keys are allowed.
   struct Tile {
@@ -66,6 +75,7 @@ class Scan {
                           const Sink* sinks) const;
   void finish_dots(const Tile& tile, const int32_t* dots, int64_t first, int r, Sink* sinks) const;
   float threshold_of(int64_t i) const;
+  Ceiling ceiling_of(int64_t i) const;
   void pack_keys_once();
   void list_all_unbounded();
   void report_unbounded(const std::vector<int64_t>& keys);
@@ -94,6 +104,7 @@ class Scan {
   ErrorBound bound_;
 
   std::vector<QueryBounds> bounds_;
+  std::vector<Ceiling> ceilings_;
   std::vector<QueryFacts> facts_, head_facts_;  // head_facts_: with principal axes
   std::vector<int32_t> starts_, tail_starts_;
   std::vector<int32_t> query_tails_;     // [queries, steps beyond the head]

@@ -82,6 +82,7 @@ void Scan::finish_query(int64_t i, const CentredQuery& query, float* row, void* 
   }
   QueryBounds& bounds = bounds_[size_t(i)];
   bounds = bound_.query(query.norm, query.projected_norm, query.component, integers);
+  if (block_.has_ceilings()) ceilings_[size_t(i)] = ceiling_of(i);
   facts_[size_t(i)] = head_facts_[size_t(i)] = bounds.facts;
   if (heads_first_) head_facts_[size_t(i)].norm = bound_.head_norm(bounds, norm_beyond(row, head, dim));
 }

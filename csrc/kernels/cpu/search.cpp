@@ -56,7 +56,7 @@ class BlockSearch {
       : p_(params),
         parallel_(parallel),
         keys_(keys),
-        block_(params.queries, queries, keys, params.filter, parallel) {}
+        block_(params.queries, queries, keys, params.filter, parallel, params.ceilings) {}
 
   void run() {
     std::vector<int64_t> bounded, exact;
@@ -107,8 +107,8 @@ class BlockSearch {
     return left;
   }
 
-  // First the k keys of the highest upper ends: their worst value excludes most of the others without a
-  // score.
+  // First the k keys of the highest upper ends, not counting those that may beat the ceiling: their worst
+  // value excludes most of the others without a score.
   void rescore(const Scan& scan, const int64_t* answered, int64_t count) {
     std::vector<Pair> pairs;
     std::vector<float> pivots, scratch;
@@ -120,7 +120,11 @@ class BlockSearch {
       const Sink& kept = scan.kept(answered[a]);
       add_pairs(keys_, block_, q, scan.unbounded_keys(), pairs);
       float pivot = -std::numeric_limits<float>::infinity();
-      if (int64_t(kept.count) > p_.k) pivot = kth_largest(kept.uppers, kept.count, size_t(p_.k), scratch);
+      const size_t first =
+          size_t(p_.k + std::count_if(kept.uppers, kept.uppers + kept.count, [&](float upper) {
+                   return scan.may_beat_ceiling(answered[a], upper);
+                 }));
+      if (kept.count > first) pivot = kth_largest(kept.uppers, kept.count, first, scratch);
       for (uint32_t i = 0; i < kept.count; ++i)
         if (kept.uppers[i] >= pivot) pairs.push_back({uint32_t(q), kept.places[i]});
       pivots.push_back(pivot);
@@ -129,6 +133,7 @@ class BlockSearch {
 
     std::vector<float> worst(size_t(block_.size()), std::numeric_limits<float>::infinity());
     for (const Pair& pair : pairs) {
+      if (pair.value > block_.ceiling(pair.query)) continue;
       // NaN is no neighbour: then nothing is excluded.
       const float value = std::isnan(pair.value) ? -std::numeric_limits<float>::infinity() : pair.value;
       worst[size_t(pair.query)] = std::min(worst[size_t(pair.query)], value);
@@ -137,7 +142,7 @@ class BlockSearch {
     for (int64_t a = 0; a < count; ++a) {
       const int64_t q = scan.queries()[size_t(answered[a])];
       const Sink& kept = scan.kept(answered[a]);
-      if (int64_t(kept.count) <= p_.k) continue;
+      if (pivots[size_t(a)] == -std::numeric_limits<float>::infinity()) continue;  // all are scored
       const ValueScale scale(keys_, scan.frame(), block_.row(q), block_.square(q));
       const double reach = scale.t_below(worst[size_t(q)]) - scan.bounds(answered[a]).extra;
       for (uint32_t i = 0; i < kept.count; ++i)
@@ -155,7 +160,8 @@ class BlockSearch {
     std::vector<RankedKey> ranked(pairs.size());
     std::vector<int64_t> next(ends.begin(), ends.end() - 1);
     for (const Pair& pair : pairs)
-      if (!std::isnan(pair.value)) ranked[size_t(next[size_t(pair.query)]++)] = {pair.value, pair.key};
+      if (pair.value <= block_.ceiling(pair.query))
+        ranked[size_t(next[size_t(pair.query)]++)] = {pair.value, pair.key};
     for (int64_t a = 0; a < count; ++a) {
       const int64_t q = scan.queries()[size_t(answered[a])];
       const auto begin = ranked.begin() + ends[size_t(q)], end = ranked.begin() + next[size_t(q)];
@@ -171,7 +177,7 @@ class BlockSearch {
     const int64_t count = int64_t(queries.size()), parts = exact_scan_parts(keys_, parallel_);
     std::vector<ExactBest> best(size_t(parts * count), ExactBest(p_.k));
     exact_scan(keys_, block_, queries, parallel_, [&](int64_t part, size_t e, float value, int64_t key) {
-      best[size_t(part * count) + e].push(value, key);
+      if (value <= block_.ceiling(queries[e])) best[size_t(part * count) + e].push(value, key);
     });
     parallel_(count, [&](int64_t begin, int64_t end) {
       for (int64_t e = begin; e < end; ++e) {

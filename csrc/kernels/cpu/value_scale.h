@@ -23,7 +23,12 @@ class ValueScale {
   }
 
   // No more than the t of any key whose rank value is at least `value`.
-  double t_below(double value) const {
+  double t_below(double value) const { return t_of(value, -1); }
+  // No less than the t of any key whose rank value is at most `value`.
+  double t_above(double value) const { return t_of(value, 1); }
+
+ private:
+  double t_of(double value, int side) const {
     if (std::isinf(value)) return value;
     double t;
     if (metric_ == Metric::l2)
@@ -32,10 +37,9 @@ class ValueScale {
       t = value - shift_;
     else
       t = value * norm_ - shift_;
-    return t - std::abs(value) * (metric_ == Metric::cosine ? norm_ : 1.0) * 0x1p-50 - slack_;
+    return t + side * (std::abs(value) * (metric_ == Metric::cosine ? norm_ : 1.0) * 0x1p-50 + slack_);
   }
 
- private:
   Metric metric_;
   double norm_, shift_, slack_;
 };
