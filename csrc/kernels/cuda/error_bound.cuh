@@ -16,7 +16,8 @@
 //      2^16.
 //   3. scale and bias are rounded, as are the product with the one and the sum with the other: 4u |q'||x'| of
 //      a scaled key, and 2u |x|^2 for l2 beside u |q'||x'|.
-//   4. The canonical score errs by w = u + (4D + 16)v of |q||x| (cosine: of |q|), for l2 by w of the distance,
+//   4. The canonical score errs by w = u + (4D + 16)v of |q||x| (cosine: of |q|), for l2 by w of the
+//   distance,
 //      which is at most 2|q|^2 + 2|x|^2, so by w (|q|^2 + |x|^2) of t. |x| <= 1.004 |x'|.
 //   5. Ends are value +- width in float32: an error of u in each, at most u (|q'||x'| scale + |x|^2/2 +
 //      width).
@@ -83,7 +84,7 @@ FASTRET_HOST_DEVICE KeyFacts key_facts(Metric metric, const RowNorms& norms) {
   return facts;
 }
 
-// `ceiling`: a canonical score; infinite where the query has none.
+// `ceiling` as of SearchParams.
 FASTRET_HOST_DEVICE QueryFacts query_facts(Metric metric, int64_t dim, const RowNorms& norms, float ceiling) {
   const double u = 0x1p-24, w = canonical_rounding(dim), square = norms.exact * norms.exact;
   QueryFacts facts = {};
@@ -95,9 +96,11 @@ FASTRET_HOST_DEVICE QueryFacts query_facts(Metric metric, int64_t dim, const Row
                         : metric == Metric::l2   ? 0.5 * (square - ceiling)
                                                  : double(ceiling);
   const double slack = 0x1p-20 * (metric == Metric::l2 ? square + fabs(double(ceiling)) : fabs(scaled));
-  // A zero query meets an infinite ceiling: no ceiling. So does infinity minus infinity.
-  facts.ceiling_low = isinf(ceiling) ? INFINITY : float(scaled - slack);
-  facts.ceiling_high = isinf(ceiling) ? INFINITY : float(scaled + slack);
+  facts.ceiling_low = float(scaled - slack);
+  facts.ceiling_high = float(scaled + slack);
+  const bool unbounded = ceiling != ceiling || ceiling == (metric == Metric::l2 ? -INFINITY : INFINITY);
+  // An infinite ceiling that does bound something is beaten by every finite score.
+  if (unbounded || isinf(ceiling)) facts.ceiling_low = facts.ceiling_high = unbounded ? INFINITY : -INFINITY;
   return facts;
 }
 
@@ -110,7 +113,8 @@ struct Ends {
   float lower, upper;
 };
 
-FASTRET_HOST_DEVICE Ends ends(float value, const QueryFacts& query, float squared_extra, const KeyFacts& key) {
+FASTRET_HOST_DEVICE Ends ends(float value, const QueryFacts& query, float squared_extra,
+                              const KeyFacts& key) {
   if (key.residual == INFINITY) return {-INFINITY, INFINITY};
   const float half = width(query, squared_extra, key);
   return {value - half, value + half};

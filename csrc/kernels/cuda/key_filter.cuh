@@ -13,11 +13,22 @@ inline KeyFilter slice(const KeyFilter& filter, int64_t first_query, int64_t fir
   KeyFilter part = filter;
   if (part.allowed) part.allowed += first_key;
   if (part.excluded) part.excluded += first_query * part.num_excluded;
+  if (part.query_labels) part.query_labels += first_query;
+  if (part.key_labels) part.key_labels += first_key;
   return part;
 }
 
 __device__ __forceinline__ bool is_allowed(const KeyFilter& filter, int64_t key) {
   return !filter.allowed || filter.allowed[key];
+}
+
+// Whether `query` may not find `key` though it is allowed: for one thread, where few pairs are asked about.
+__device__ __forceinline__ bool forbids(const KeyFilter& filter, int64_t query, int64_t key) {
+  if (filter.query_labels && filter.query_labels[query] == filter.key_labels[key]) return true;
+  const int64_t* excluded = filter.excluded + query * filter.num_excluded;
+  for (int64_t i = 0; i < filter.num_excluded; ++i)
+    if (excluded[i] == key) return true;
+  return false;
 }
 
 // Whether `query` excludes the id `first_id` + lane.

@@ -15,6 +15,13 @@ class Launcher {
 
   template <class... Parameters, class... Arguments>
   void operator()(void (*kernel)(Parameters...), int64_t blocks, Arguments&&... arguments) {
+    with_shared(0, kernel, blocks, std::forward<Arguments>(arguments)...);
+  }
+
+  // With so many bytes of shared memory (tensor_core.cuh) beside what the kernel declares.
+  template <class... Parameters, class... Arguments>
+  void with_shared(int shared_bytes, void (*kernel)(Parameters...), int64_t blocks,
+                   Arguments&&... arguments) {
     if (error_ != cudaSuccess || blocks == 0) return;
     if (blocks > INT32_MAX) {
       error_ = cudaErrorInvalidConfiguration;
@@ -23,8 +30,12 @@ class Launcher {
     cudaLaunchConfig_t config = {};
     config.gridDim = dim3(static_cast<unsigned>(blocks));
     config.blockDim = dim3(kThreads);
+    config.dynamicSmemBytes = size_t(shared_bytes);
     config.stream = stream_;
-    error_ = cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+    if (shared_bytes > 0)
+      error_ = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+    if (error_ == cudaSuccess)
+      error_ = cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
   }
 
   void zero(void* data, int64_t bytes) {

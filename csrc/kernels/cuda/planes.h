@@ -14,7 +14,7 @@ namespace fastret::cuda {
 constexpr int kKeyTile = 256;
 // Elements of a plane's row: a multiple of 128 bytes, zeros beyond the dimensions, so that every copy is
 // aligned.
-constexpr int64_t plane_stride(int64_t dim) {
+FASTRET_HOST_DEVICE int64_t plane_stride(int64_t dim) {
   return (dim + 63) / 64 * 64;
 }
 

@@ -26,18 +26,18 @@ struct Survivors {
 };
 
 struct ScanParams {
-  const uint16_t* queries;         // [Q up to 128, stride] plane
-  const QueryFacts* query_facts;   // [Q]
-  const float* thresholds;         // [Q] upper ends below it are excluded; +inf: the query takes no part
+  const uint16_t* queries;        // [Q up to 128, stride] plane
+  const QueryFacts* query_facts;  // [Q]
+  const float* thresholds;        // [Q] upper ends below it are excluded; +inf: the query takes no part
   int64_t num_queries;
-  const uint16_t* keys;            // plane: of all keys, or only of the tiles of this scan, in their order
+  const uint16_t* keys;  // plane: of all keys, or only of the tiles of this scan, in their order
   bool only_scanned;
-  const KeyFacts* key_facts;       // of all keys
+  const KeyFacts* key_facts;  // of all keys
   int64_t num_keys;
-  int64_t stride;                  // of the planes: plane_stride(D)
+  int64_t stride;  // of the planes: plane_stride(D)
   TileOrder order;
   int64_t first_visit, num_visits;  // the tiles: order[first_visit] ...
-  float squared_extra;             // of the error bound
+  float squared_extra;              // of the error bound
   KeyFilter filter;
   Survivors survivors;
 };
