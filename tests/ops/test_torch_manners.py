@@ -138,7 +138,7 @@ def test_cuda_tensors_go_to_the_search_of_their_device() -> None:
     with FakeTensorMode():  # tensors of a device that need not be there
         queries, keys = torch.empty(6, 40, device="cuda"), torch.empty(90, 40, device="cuda")
         packed = fastret.pack(keys)
-        assert packed.packing is None and packed.keys.device.type == "cuda"
+        assert packed.packing is None and packed.device.type == "cuda"
         for searched in (keys, packed):
             allowed = torch.empty(90, dtype=torch.bool, device="cuda")
             scores, ids = fastret.search(queries, searched, 5, allowed=allowed, first_pass="int8")

@@ -11,6 +11,7 @@ from .. import _C
 from .arrays import Array, Metric, check_k
 from .first_pass import FIRST_PASSES, FirstPass
 from .packing import PackedKeys
+from .planes import SplitPlanes, search_split
 from .search_arguments import SearchArguments, search_arguments
 
 EXACT = "exact"  # no first pass: every key is scored canonically
@@ -80,15 +81,18 @@ def explain_search(
     """
     a = search_arguments("explain_search", queries, keys, metric, first_pass, allowed, excluded)
     q, x, k = a.queries, a.keys, check_k("explain_search", k)
-    if q.is_cuda:
-        scores, ids = torch.ops.fastret.search(q, x, k, a.metric, a.allowed, a.excluded)
+    if q.is_cuda or isinstance(x, SplitPlanes):
+        if isinstance(x, SplitPlanes):
+            scores, ids = search_split(q, x, k, a.metric, a.allowed, a.excluded)
+        else:
+            scores, ids = torch.ops.fastret.search(q, x, k, a.metric, a.allowed, a.excluded)
         return SearchExplanation(
             DEVICE,
             "a CUDA device has kernels of its own",
-            False,
-            "cuda",
+            isinstance(x, SplitPlanes),
+            "cuda" if q.is_cuda else _C.get_isa(),
             torch.get_num_threads(),
-            len(x),
+            x.shape[0],
             {DEVICE: len(q)},
             torch.full((len(q),), -1, device=q.device),
             scores,

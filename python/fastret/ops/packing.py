@@ -12,6 +12,7 @@ from torch import Tensor
 from .arrays import Array, Metric, metric_index, to_tensor
 from .first_pass import FIRST_PASSES, FirstPass, first_pass_number
 from .panels import KEY_FACTS, PANEL_KEYS
+from .planes import SplitPlanes
 from .principal_axes import PrincipalAxes, axes_panels, choose_head, defect_of
 
 LAYOUT = "1"  # raised whenever panels, facts or frame change their meaning: stored ones are then packed anew
@@ -68,16 +69,24 @@ class Packing(NamedTuple):
 class PackedKeys:
     """Keys and what `pack` made of them. `search`, `range_search` and `explain_search` take it for `keys`.
 
-    The keys stay as they are, in their own memory, and must not change: survivors are scored from them. Beside
-    float32 keys an int8 pass takes 25 % more memory and an int16 pass 50 %, beside 16-bit keys twice that, and both
-    20 bytes per key; with principal axes 24, and the axes themselves. A float32 pass reads the keys themselves:
+    On the CPU the keys stay as they are, in their own memory, and must not change: survivors are scored from them.
+    Beside float32 keys an int8 pass takes 25 % more memory and an int16 pass 50 %, beside 16-bit keys twice that, and
+    both 20 bytes per key; with principal axes 24, and the axes themselves. A float32 pass reads the keys themselves:
     nothing is stored, and nothing added.
+
+    On a CUDA device they are split planes, which hold the keys themselves: the tensor that was packed is not needed
+    any more.
     """
 
-    keys: Tensor  # [N, D] float32, bfloat16 or float16
+    source: Tensor | SplitPlanes  # [N, D] float32, bfloat16 or float16
     metric: Metric
-    first_pass: FirstPass  # "float32", "int16" or "int8"
+    first_pass: FirstPass  # "float32", "int16" or "int8"; "auto" of split planes, which have a pass of their own
     packing: Packing | None = None
+
+    @property
+    def keys(self) -> Tensor:
+        """[N, D], the keys as they were packed; of split planes a copy that is made anew each time."""
+        return self.source.joined() if isinstance(self.source, SplitPlanes) else self.source
 
     def __len__(self) -> int:
         return self.ntotal
@@ -85,32 +94,37 @@ class PackedKeys:
     @property
     def shape(self) -> torch.Size:
         """[N, D]"""
-        return self.keys.shape
+        return self.source.shape
 
     @property
     def dtype(self) -> torch.dtype:
         """Of the keys."""
-        return self.keys.dtype
+        return self.source.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the keys are."""
+        return self.source.device
 
     @property
     def ntotal(self) -> int:
         """N, the number of keys."""
-        return self.keys.shape[0]
+        return self.shape[0]
 
     @property
     def dim(self) -> int:
         """D."""
-        return self.keys.shape[1]
+        return self.shape[1]
 
     @property
     def overhead_bytes(self) -> int:
         """What packing added to the memory of the keys, room for more keys included."""
-        return self.packing.nbytes if self.packing else 0
+        return self.nbytes - self.ntotal * self.dim * self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
         """The memory of the keys and of what packing added."""
-        return self.keys.nbytes + self.overhead_bytes
+        return self.source.nbytes + (self.packing.nbytes if self.packing else 0)
 
     def rows(self, first: int, last: int) -> PackedKeys:
         """Keys first ... last - 1 alone, which then count from 0, in the same memory.
@@ -122,7 +136,9 @@ class PackedKeys:
                 f"PackedKeys.rows: first must be a multiple of {PANEL_KEYS} and first <= last <= {self.ntotal}, "
                 f"got {first} and {last}"
             )
-        return replace(self, keys=self.keys[first:last], packing=self.packing and self.packing.rows(first, last))
+        if isinstance(self.source, SplitPlanes):
+            return replace(self, source=self.source.rows(first, last))
+        return replace(self, source=self.source[first:last], packing=self.packing and self.packing.rows(first, last))
 
     def __repr__(self) -> str:
         return (
@@ -136,12 +152,13 @@ def pack(
 ) -> PackedKeys:
     """Make keys ready for many searches, which then read a quarter (int8) or half (int16) of their bytes.
 
-    Results keep their bits: what the pass cannot exclude is scored canonically from the keys themselves.
+    Results keep their bits: what the pass cannot exclude is scored canonically from the keys themselves. Keys on a CUDA
+    device become split planes: 4 bytes per element (bfloat16: 2) and 16 per key are the keys and what the device's
+    first pass reads; `first_pass` and `sample_queries` do nothing there.
 
     Args:
         keys: [N, D] float32, bfloat16 or float16; a torch tensor or numpy array, which is read in place for as
-            long as the result lives: do not write to it. Keys on a CUDA device are passed through unpacked, their
-            search has a first pass of its own.
+            long as the result lives: do not write to it. On a CUDA device it is copied.
         first_pass: "int8", "int16" (a finer bound, twice the bytes), "float32" (packs nothing) or "auto": int8
             where it pays, else float32.
         metric: "ip", "cosine" or "l2": packed keys are searched by the metric they were packed for.
@@ -167,6 +184,8 @@ def pack(
                 f"pack: sample_queries must be [S, {x.shape[1]}] on {x.device}, "
                 f"got {list(sample.shape)} on {sample.device}"
             )
+    if x.is_cuda:
+        return pack_planes(x, metric)
     if x.shape[1] > 1 and x.stride(1) != 1:
         x = x.contiguous()  # once, rather than in every search
     name = packed_first_pass(x, first_pass)
@@ -178,6 +197,12 @@ def pack(
     return _fill(PackedKeys(x, metric, name, packing), packing, 0)
 
 
+def pack_planes(keys: Tensor, metric: Metric) -> PackedKeys:
+    """Keys [N, D] as split planes on their device."""
+    planes = SplitPlanes.empty(keys.shape[1], keys.dtype, keys.device, len(keys)).with_rows(keys, 0, metric)
+    return PackedKeys(planes, metric, "auto")
+
+
 def extend(packed: PackedKeys, keys: Tensor) -> PackedKeys:
     """`packed` for keys [N', D] whose first N rows are the packed ones; costs as much as packing the others.
 
@@ -185,9 +210,9 @@ def extend(packed: PackedKeys, keys: Tensor) -> PackedKeys:
     small extensions move the panels only a few times. The frame stays that of the first keys.
     """
     if packed.packing is None:
-        return replace(packed, keys=keys)
+        return replace(packed, source=keys)
     first = packed.ntotal // PANEL_KEYS  # its panel may be partly filled
-    return _fill(replace(packed, keys=keys), packed.packing.with_room(first, _num_panels(len(keys))), first)
+    return _fill(replace(packed, source=keys), packed.packing.with_room(first, _num_panels(len(keys))), first)
 
 
 def packed_first_pass(keys: Tensor, first_pass: FirstPass) -> FirstPass:

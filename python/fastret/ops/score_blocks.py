@@ -1,10 +1,11 @@
-"""range_search for devices that have no kernel of its own: scores, a block of pairs at a time."""
+"""range_search for devices and keys that have no kernel of its own: scores, a block of pairs at a time."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from .planes import SplitPlanes
 from .search_arguments import SearchArguments
 
 # Pairs at a time: 16 MiB of float32.
@@ -15,13 +16,15 @@ _L2 = 2
 def range_search_by_blocks(a: SearchArguments, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
     """lims, scores and ids of `range_search`: every pair is scored."""
     queries, keys = a.queries, a.keys
+    num_keys = keys.shape[0]
     query_numbers, scores, ids = [], [queries.new_empty(0, dtype=torch.float32)], []
     for first_query in range(0, len(queries), _QUERIES_PER_BLOCK):
         block = slice(first_query, first_query + _QUERIES_PER_BLOCK)
         block_queries, block_scores, block_ids = [], [], []
-        for first_key in range(0, len(keys), _KEYS_PER_BLOCK):
-            part = slice(first_key, first_key + _KEYS_PER_BLOCK)
-            pairs = torch.ops.fastret.cosine_scores(queries[None, block], keys[None, part], a.metric)[0]
+        for first_key in range(0, num_keys, _KEYS_PER_BLOCK):
+            part = slice(first_key, min(num_keys, first_key + _KEYS_PER_BLOCK))
+            rows = keys.at(part) if isinstance(keys, SplitPlanes) else keys[part]
+            pairs = torch.ops.fastret.cosine_scores(queries[None, block], rows[None], a.metric)[0]
             within = pairs < threshold if a.metric == _L2 else pairs > threshold
             if a.allowed is not None:
                 within &= a.allowed[part]

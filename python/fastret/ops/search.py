@@ -10,6 +10,7 @@ from torch import Tensor
 from .arrays import Array, Metric, check_k, like
 from .first_pass import FirstPass
 from .packing import PackedKeys
+from .planes import SplitPlanes, search_split
 from .search_arguments import search_arguments
 
 
@@ -53,7 +54,9 @@ def search(
     """
     a = search_arguments("search", queries, keys, metric, first_pass, allowed, excluded)
     k = check_k("search", k)
-    if a.queries.is_cuda:
+    if isinstance(a.keys, SplitPlanes):
+        scores, ids = search_split(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
+    elif a.queries.is_cuda:
         scores, ids = torch.ops.fastret.search(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
     else:
         scores, ids, _, _ = torch.ops.fastret.explained_search(a.queries, a.keys, k, *a.packed, **a.filters)
