@@ -16,7 +16,8 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/search.cpp
   ${KERNELS_DIR}/cpu/range_search.cpp
   ${KERNELS_DIR}/cpu/select_k.cpp
-  ${KERNELS_DIR}/cpu/pairwise_scores.cpp)
+  ${KERNELS_DIR}/cpu/pairwise_scores.cpp
+  ${KERNELS_DIR}/cpu/unit_rows.cpp)
 
 # One translation unit per instruction set, each with the flags of that set only. These files include intrinsics
 # and C headers alone: an inline C++ library function compiled there could leak into the baseline.

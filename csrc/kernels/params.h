@@ -134,4 +134,21 @@ struct PairwiseScoresParams {
   DType out_dtype;
 };
 
+// Each row divided by its norm, by the steps of kernels/unit_scale.h.
+struct UnitRowsParams {
+  Rows rows;    // [R, D]
+  void* units;  // [R, D], contiguous
+  DType out_dtype;
+  double* inverse_norms;  // [R]; 0 for a zero row
+};
+
+// The gradient of that: grad_rows[r] = (g - u (u . g)) * inverse_norms[r], where g is grad_units[r] and u the
+// unit row before it was rounded.
+struct UnitRowsBackwardParams {
+  Rows grad_units;              // [R, D]
+  Rows rows;                    // [R, D]
+  const double* inverse_norms;  // [R]
+  void* grad_rows;              // [R, D], contiguous, of the dtype of rows
+};
+
 }  // namespace fastret

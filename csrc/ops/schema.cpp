@@ -51,4 +51,8 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   m.def("select_k(Tensor values, SymInt k, bool largest) -> (Tensor, Tensor)");
   // queries [B, Q, D], keys [B, N, D] -> scores [B, Q, N] of out_dtype, or float32
   m.def("cosine_scores(Tensor queries, Tensor keys, int metric, ScalarType? out_dtype=None) -> Tensor");
+  // rows [..., D] -> units [..., D] of out_dtype, or that of rows, and inverse norms [...] float64
+  m.def("unit_rows(Tensor rows, ScalarType? out_dtype=None) -> (Tensor, Tensor)");
+  // -> grad_rows [..., D] of the dtype of rows
+  m.def("unit_rows_backward(Tensor grad_units, Tensor rows, Tensor inverse_norms) -> Tensor");
 }

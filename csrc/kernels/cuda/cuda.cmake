@@ -7,10 +7,12 @@ pybind11_add_module(_C_cuda MODULE NO_EXTRAS
   csrc/ops/cosine_scores_cuda.cpp
   csrc/ops/search_cuda.cpp
   csrc/ops/select_k_cuda.cpp
+  csrc/ops/unit_rows_cuda.cpp
   ${CUDA_DIR}/merge.cu
   ${CUDA_DIR}/pairwise_scores.cu
   ${CUDA_DIR}/search.cu
-  ${CUDA_DIR}/select_k.cu)
+  ${CUDA_DIR}/select_k.cu
+  ${CUDA_DIR}/unit_rows.cu)
 target_include_directories(_C_cuda PRIVATE csrc)
 target_include_directories(_C_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 target_link_libraries(_C_cuda PRIVATE torch_stable)

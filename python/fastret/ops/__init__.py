@@ -6,6 +6,7 @@ from .packing import PackedKeys, pack
 from .range_search import range_search
 from .search import search
 from .select_k import select_k
+from .unit_rows import unit_rows
 
 __all__ = [
     "PackedKeys",
@@ -16,4 +17,5 @@ __all__ = [
     "range_search",
     "search",
     "select_k",
+    "unit_rows",
 ]

@@ -27,8 +27,9 @@ def cosine_scores(
         keys: [N, D] or [B, N, D], on the device of the queries; its dtype may differ.
         metric: "cosine" (0 with a zero vector), "ip" (inner product) or "l2" (squared Euclidean distance).
         out_dtype: float32 (default), bfloat16 or float16: the float32 score, rounded once more.
-        exact: False scores with torch's matmul in the dtype of the inputs instead: faster, accurate to
-            that dtype's rounding, and with bits that depend on batch size and machine. Meant for training.
+        exact: False scores with torch's matmul instead, in the dtype of the inputs or of autocast (which, as for
+            torch.cdist, "l2" leaves at float32): faster, accurate to that dtype's rounding, and with bits that
+            depend on batch size and machine. Meant for training. out_dtype is then by default that of the product.
 
     Returns:
         scores [Q, N] or [B, Q, N]. Differentiable in queries and keys; the gradient of cosine at a zero vector is 0.
@@ -43,7 +44,8 @@ def cosine_scores(
         raise TypeError(f"cosine_scores: out_dtype must be float32, bfloat16 or float16, got {out_dtype}")
     number = metric_index("cosine_scores", metric)
     if not exact:
-        return like(_matmul_scores(q, x, metric).to(out_dtype or torch.float32), queries)
+        scores = _matmul_scores(q, x, metric)
+        return like(scores if out_dtype is None else scores.to(out_dtype), queries)
     batched = q.dim() == 3
     if not batched:
         q, x = q.unsqueeze(0), x.unsqueeze(0)
@@ -52,14 +54,37 @@ def cosine_scores(
 
 
 def _matmul_scores(queries: Tensor, keys: Tensor, metric: Metric) -> Tensor:
-    dtype = torch.promote_types(queries.dtype, keys.dtype)
-    q, x = queries.to(dtype), keys.to(dtype)
-    if metric == "ip":
-        return q @ x.mT
+    if metric == "l2":
+        return _matmul_l2(queries, keys)
+    device = queries.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+    else:
+        dtype = torch.promote_types(queries.dtype, keys.dtype)
     if metric == "cosine":
-        return _unit(q)[0].to(dtype) @ _unit(x)[0].to(dtype).mT
-    squared = q.square().sum(-1, keepdim=True) - 2 * (q @ x.mT) + x.square().sum(-1, keepdim=True).mT
-    return squared.clamp_min(0)
+        queries, keys = (torch.ops.fastret.unit_rows(rows, dtype)[0] for rows in (queries, keys))
+    return queries.to(dtype) @ keys.to(dtype).mT
+
+
+def _matmul_l2(queries: Tensor, keys: Tensor) -> Tensor:
+    """|q|^2 + |x|^2 - 2 q . x as one matrix product, in float32 under autocast too, as torch.cdist does it."""
+    with torch.autocast(queries.device.type, enabled=False):
+        q, x = queries.float(), keys.float()
+        # Distances to the mean of the keys are as good and smaller, so that less cancels. A mean that is not finite (no
+        # keys, or a wild one) would spread to all scores.
+        centre = x.detach().mean(-2, keepdim=True).nan_to_num(0, 0, 0)
+        q, x = q - centre, x - centre
+        ones = [rows.new_ones(*rows.shape[:-1], 2) for rows in (q, x)]
+        left = torch.cat([-2 * q, _squares_in_two(q), ones[0]], -1)
+        right = torch.cat([x, ones[1], _squares_in_two(x)], -1)
+        return (left @ right.mT).clamp_min(0)
+
+
+def _squares_in_two(rows: Tensor) -> Tensor:
+    """|row|^2 as two addends [..., 2], of which TF32 rounds the first not at all and the second by a 2^-20 of the sum."""
+    squares = rows.square().sum(-1, keepdim=True)
+    high = squares.detach().bfloat16().float()
+    return torch.cat([high, squares - high], -1)
 
 
 @torch.library.register_fake("fastret::cosine_scores")
@@ -76,16 +101,6 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, torch.dtype | No
     ctx.save_for_backward(queries, keys)
 
 
-def _unit(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit vectors as float32, and 1 / |v| as float64; both 0 for a zero vector."""
-    # float64: the square of a float32 may overflow or vanish in float32.
-    norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=torch.float64)
-    nonzero = norm > 0
-    # 1 stands in for a norm of 0, so that no infinity meets the zero gradient of the branch not taken.
-    scale = torch.where(nonzero, 1 / torch.where(nonzero, norm, 1), 0)
-    return (vectors * scale).float(), scale
-
-
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
     queries, keys = ctx.saved_tensors
     g, q, x = grad.float(), queries.float(), keys.float()
@@ -97,16 +112,16 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Non
             grad_x = 2 * (x * g.sum(1).unsqueeze(2) - g.mT @ q)
     else:
         if ctx.metric == 1:
-            (q, q_scale), (x, x_scale) = _unit(q), _unit(x)
+            (q, q_inverse), (x, x_inverse) = (torch.ops.fastret.unit_rows(rows, torch.float32) for rows in (q, x))
         if ctx.needs_input_grad[0]:
             grad_q = g @ x
         if ctx.needs_input_grad[1]:
             grad_x = g.mT @ q
-        if ctx.metric == 1:  # the part along the unit vector does not change the cosine
+        if ctx.metric == 1:
             if grad_q is not None:
-                grad_q = (grad_q - q * (grad_q * q).sum(2, keepdim=True)) * q_scale
+                grad_q = torch.ops.fastret.unit_rows_backward(grad_q, queries, q_inverse)
             if grad_x is not None:
-                grad_x = (grad_x - x * (grad_x * x).sum(2, keepdim=True)) * x_scale
+                grad_x = torch.ops.fastret.unit_rows_backward(grad_x, keys, x_inverse)
     return (
         None if grad_q is None else grad_q.to(queries.dtype),
         None if grad_x is None else grad_x.to(keys.dtype),
