@@ -16,6 +16,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/search.cpp
   ${KERNELS_DIR}/cpu/range_search.cpp
   ${KERNELS_DIR}/cpu/select_k.cpp
+  ${KERNELS_DIR}/cpu/pair_scores.cpp
   ${KERNELS_DIR}/cpu/pairwise_scores.cpp
   ${KERNELS_DIR}/cpu/unit_rows.cpp)
 

@@ -151,4 +151,14 @@ struct UnitRowsBackwardParams {
   void* grad_rows;              // [R, D], contiguous, of the dtype of rows
 };
 
+// Each query with keys of its own.
+struct PairScoresParams {
+  Rows queries;        // [Q, D]
+  Rows keys;           // [N, D]
+  const int64_t* ids;  // [Q, P]
+  int64_t num_pairs;   // P, of each query
+  Metric metric;
+  float* scores;  // [Q, P] canonical, NaN where there is no such key
+};
+
 }  // namespace fastret

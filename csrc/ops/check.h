@@ -47,6 +47,14 @@ inline void check_pair(const char* op, const Tensor& queries, const Tensor& keys
   STD_TORCH_CHECK(queries.device() == keys.device(), op, ": queries and keys must be on one device");
 }
 
+// queries [Q, D], keys [N, D] and the ids [Q, P] of each query's own keys.
+inline void check_pair_ids(const char* op, const Tensor& queries, const Tensor& keys, const Tensor& ids) {
+  check_pair(op, queries, keys, 2);
+  STD_TORCH_CHECK(ids.dim() == 2 && ids.size(0) == queries.size(0) && ids.scalar_type() == ScalarType::Long,
+                  op, ": ids must be [", queries.size(0), ", P] int64, got ", shape_of(ids));
+  STD_TORCH_CHECK(ids.device() == queries.device(), op, ": ids must be on the device of the queries");
+}
+
 // The rows of a matrix, or of one matrix of a batch; the elements of a row must be contiguous.
 inline Rows rows_of(const char* op, const Tensor& tensor, int64_t batch = 0) {
   const int64_t axes = tensor.dim();

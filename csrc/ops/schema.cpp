@@ -21,6 +21,15 @@ STABLE_TORCH_LIBRARY(fastret, m) {
       "Tensor? head_residuals=None, Tensor? tails=None, float defect=0, Tensor? allowed=None, Tensor? "
       "excluded=None, Tensor? query_labels=None, Tensor? key_labels=None, Tensor? ceilings=None) -> "
       "(Tensor, Tensor, Tensor, Tensor)");
+  // The search of hard negatives, composed of search and pair_scores by python/fastret/ops: positives [Q, P]
+  // int64 padded with -1, limits of scores and ranks; the other arguments as above -> scores and ids
+  m.def(
+      "mine_hard_negatives(Tensor queries, Tensor keys, SymInt k, int metric, int first_pass=-1, Tensor? "
+      "panels=None, Tensor? facts=None, Tensor? frame=None, bool has_unbounded=True, Tensor? axes=None, "
+      "Tensor? head_residuals=None, Tensor? tails=None, float defect=0, *, Tensor? allowed=None, Tensor? "
+      "excluded=None, Tensor? query_labels=None, Tensor? key_labels=None, Tensor? positives=None, float? "
+      "absolute_margin=None, float? relative_margin=None, float? min_score=None, float? max_score=None, "
+      "SymInt range_min=0, SymInt? range_max=None) -> (Tensor, Tensor)");
   // -> lims [Q + 1] int64, scores float32, ids int64
   m.def(
       "range_search(Tensor queries, Tensor keys, float threshold, int metric, int first_pass=-1, Tensor? "
@@ -51,6 +60,8 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   m.def("select_k(Tensor values, SymInt k, bool largest) -> (Tensor, Tensor)");
   // queries [B, Q, D], keys [B, N, D] -> scores [B, Q, N] of out_dtype, or float32
   m.def("cosine_scores(Tensor queries, Tensor keys, int metric, ScalarType? out_dtype=None) -> Tensor");
+  // queries [Q, D], keys [N, D], ids [Q, P] int64 -> canonical scores [Q, P] float32, NaN for ids of no key
+  m.def("pair_scores(Tensor queries, Tensor keys, Tensor ids, int metric) -> Tensor");
   // rows [..., D] -> units [..., D] of out_dtype, or that of rows, and inverse norms [...] float64
   m.def("unit_rows(Tensor rows, ScalarType? out_dtype=None) -> (Tensor, Tensor)");
   // -> grad_rows [..., D] of the dtype of rows

@@ -22,6 +22,7 @@ void key_frame(const Rows& keys, Metric metric, float* centre, float* direction)
 void pack_keys(const PackKeysParams& params, const Parallel& parallel);
 void select_k(const SelectKParams& params, const Parallel& parallel);
 void pairwise_scores(const PairwiseScoresParams& params, const Parallel& parallel);
+void pair_scores(const PairScoresParams& params, const Parallel& parallel);
 void unit_rows(const UnitRowsParams& params, const Parallel& parallel);
 void unit_rows_backward(const UnitRowsBackwardParams& params, const Parallel& parallel);
 

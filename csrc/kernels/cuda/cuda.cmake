@@ -5,10 +5,12 @@ set(CUDA_DIR ${CMAKE_CURRENT_LIST_DIR})
 pybind11_add_module(_C_cuda MODULE NO_EXTRAS
   csrc/bindings/module_cuda.cpp
   csrc/ops/cosine_scores_cuda.cpp
+  csrc/ops/pair_scores_cuda.cpp
   csrc/ops/search_cuda.cpp
   csrc/ops/select_k_cuda.cpp
   csrc/ops/unit_rows_cuda.cpp
   ${CUDA_DIR}/merge.cu
+  ${CUDA_DIR}/pair_scores.cu
   ${CUDA_DIR}/pairwise_scores.cu
   ${CUDA_DIR}/search.cu
   ${CUDA_DIR}/select_k.cu

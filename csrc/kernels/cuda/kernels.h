@@ -27,6 +27,8 @@ struct Batch {
 };
 cudaError_t pairwise_scores(const PairwiseScoresParams& params, const Batch& batch, cudaStream_t stream);
 
+cudaError_t pair_scores(const PairScoresParams& params, cudaStream_t stream);
+
 cudaError_t unit_rows(const UnitRowsParams& params, cudaStream_t stream);
 cudaError_t unit_rows_backward(const UnitRowsBackwardParams& params, cudaStream_t stream);
 

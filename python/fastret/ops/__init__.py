@@ -2,6 +2,7 @@
 
 from .cosine_scores import cosine_scores
 from .explain_search import SearchExplanation, explain_search
+from .mine_hard_negatives import mine_hard_negatives
 from .packing import PackedKeys, pack
 from .range_search import range_search
 from .search import search
@@ -13,6 +14,7 @@ __all__ = [
     "SearchExplanation",
     "cosine_scores",
     "explain_search",
+    "mine_hard_negatives",
     "pack",
     "range_search",
     "search",

@@ -91,20 +91,20 @@ def metric_index(op: str, metric: str) -> int:
     return METRICS.index(metric)
 
 
-def check_k(op: str, k: int) -> int:
+def check_k(op: str, k: int, name: str = "k") -> int:
     """`k` as an int. Raises TypeError for a non-integer, ValueError for a negative number."""
     if isinstance(k, torch.SymInt):
         return k
     if not isinstance(k, int):  # torch.compile cannot trace hasattr of a dynamic int
         if not hasattr(k, "__index__"):
-            raise TypeError(f"{op}: k must be an integer, got {type(k).__name__}")
+            raise TypeError(f"{op}: {name} must be an integer, got {type(k).__name__}")
         k = k.__index__()
     if isinstance(k, bool):
-        raise TypeError(f"{op}: k must be an integer, got bool")
+        raise TypeError(f"{op}: {name} must be an integer, got bool")
     if k < 0:
-        raise ValueError(f"{op}: k must not be negative, got {k}")
+        raise ValueError(f"{op}: {name} must not be negative, got {k}")
     if k >= 1 << 63:
-        raise ValueError(f"{op}: k must be below 2^63, got {k}")
+        raise ValueError(f"{op}: {name} must be below 2^63, got {k}")
     return k
 
 

@@ -1,4 +1,4 @@
-"""Which keys a query may find: `allowed`, for all queries, and `excluded`, per query."""
+"""Which keys a query may find: `allowed`, for all queries, and per query `excluded`, positives and labels."""
 
 from __future__ import annotations
 
@@ -27,6 +27,38 @@ def excluded_ids(op: str, excluded: Array | None, queries: Tensor) -> Tensor | N
     if ids.dim() != 2 or ids.shape[0] != queries.shape[0]:
         raise ValueError(f"{op}: excluded must be [{queries.shape[0]}, E], a row per query, got {list(ids.shape)}")
     return ids.to(torch.int64).contiguous()
+
+
+def positive_ids(op: str, positives: Array | None, queries: Tensor) -> Tensor | None:
+    """`positives` as [Q, P] int64 beside the queries [Q, D]. Raises TypeError or ValueError for anything else."""
+    if positives is None:
+        return None
+    ids = _beside(queries, op, "positives", positives, to_tensor(op, "positives", positives, INTEGERS))
+    if ids.dim() not in (1, 2) or ids.shape[0] != queries.shape[0]:
+        raise ValueError(
+            f"{op}: positives must be [{queries.shape[0]}] or [{queries.shape[0]}, P], a row per query, "
+            f"got {list(ids.shape)}"
+        )
+    return ids.reshape(ids.shape[0], -1 if ids.dim() == 2 else 1).to(torch.int64).contiguous()
+
+
+def label_pair(
+    op: str, query_labels: Array | None, key_labels: Array | None, queries: Tensor, keys: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """The labels as [Q] and [N] int64, both or neither. Raises TypeError or ValueError for anything else."""
+    if query_labels is None and key_labels is None:
+        return None, None
+    if query_labels is None or key_labels is None:
+        missing = "query_labels" if query_labels is None else "key_labels"
+        raise ValueError(f"{op}: query_labels and key_labels belong together, got no {missing}")
+    return _labels(op, "query_labels", query_labels, queries), _labels(op, "key_labels", key_labels, keys)
+
+
+def _labels(op: str, name: str, labels: Array, vectors: Tensor) -> Tensor:
+    tensor = _beside(vectors, op, name, labels, to_tensor(op, name, labels, INTEGERS))
+    if tensor.dim() != 1 or tensor.shape[0] != vectors.shape[0]:
+        raise ValueError(f"{op}: {name} must be [{vectors.shape[0]}], one per row, got {list(tensor.shape)}")
+    return tensor.to(torch.int64).contiguous()
 
 
 def _beside(vectors: Tensor, op: str, name: str, array: Array, tensor: Tensor) -> Tensor:
