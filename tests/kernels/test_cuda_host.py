@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests" / "kernels" / "cuda"
-SOURCES = ("merge.cu", "pairwise_scores.cu", "search.cu", "select_k.cu")
+SOURCES = ("merge.cu", "pair_scores.cu", "pairwise_scores.cu", "search.cu", "select_k.cu")
 CASES = (
     "search_off_tile",
     "search_ties",
@@ -28,6 +28,7 @@ CASES = (
     "select_rows",
     "select_any_k",
     "pairs",
+    "own_pairs",
     "l2_rounds_each_step",
 )
 COMPILE = (
@@ -123,6 +124,18 @@ PLANTED_BUGS = {
         "merge.cu",
         {"bitonic_sort(list, length, 0);": "if (threadIdx.x < 64) bitonic_sort(list, length, 0);"},
         "search_ties",
+    ),
+    "ids of no key are looked up": PlantedBug("pair_scores.cu", {"key >= 0 && key < p.keys.rows": "true"}, "own_pairs"),
+    "a query's own keys meet another query": PlantedBug(
+        "pair_scores.cu", {"pair / p.num_pairs": "pair % p.queries.rows"}, "own_pairs"
+    ),
+    "a lane of a pair is not folded": PlantedBug(
+        "pair_score.cuh", {"half = kLanes / 2": "half = kLanes / 4"}, "own_pairs"
+    ),
+    "a fused multiply-add of a pair": PlantedBug(
+        "pair_score.cuh",
+        {"__dadd_rn(sum, __dmul_rn(difference, difference))": "fma(difference, difference, sum)"},
+        "own_pairs",
     ),
     "a fused multiply-add": PlantedBug(
         "score_tile.cuh",

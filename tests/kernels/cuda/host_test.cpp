@@ -10,6 +10,7 @@
 #include "expectations.h"
 #include "kernels/cuda/kernels.h"
 #include "matrices.h"
+#include "pair_scores_cases.h"
 #include "search_cases.h"
 #include "simt.h"
 
@@ -174,6 +175,7 @@ const struct {
     {"select_rows", select_rows},
     {"select_any_k", select_any_k},
     {"pairs", pairs},
+    {"own_pairs", own_pairs},
     {"l2_rounds_each_step", l2_rounds_each_step},
 };
 
