@@ -38,6 +38,12 @@ class Launcher {
       error_ = cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
   }
 
+  // For launches of another shape: `queue` is given the stream, and its error counts as one of these.
+  template <class Queue>
+  void by(Queue&& queue) {
+    if (error_ == cudaSuccess) error_ = queue(stream_);
+  }
+
   void zero(void* data, int64_t bytes) {
     if (error_ == cudaSuccess && bytes > 0)
       error_ = cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), stream_);

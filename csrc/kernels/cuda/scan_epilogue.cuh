@@ -29,21 +29,23 @@ __device__ __forceinline__ KeyFacts facts_if_allowed(const ScanParams& p, int64_
   return facts;
 }
 
-// Fills `tile`; thread t < kKeyTile brings the facts of key t, thread t < num_queries the threshold of query
-// first_query + t. `Barrier` joins all threads that take part, of which these are the first kKeyTile.
-template <class Barrier>
+// Fills `tile` by `Threads` threads, which `barrier` joins: thread t brings the facts of keys t, t + Threads
+// and so on, and the threshold of query first_query + t.
+template <int Threads, class Barrier>
 __device__ __forceinline__ void fill_tile(ScanTile& tile, const ScanParams& p, int thread,
-                                          const KeyFacts& facts, int64_t first_query, int num_queries,
-                                          Barrier&& barrier) {
-  if (thread < kKeyTile) {
-    tile.keys[thread] = facts;
-    float residual = facts.residual, norm = facts.norm;
+                                          const KeyFacts (&facts)[kKeyTile / Threads], int64_t first_query,
+                                          int num_queries, Barrier&& barrier) {
+#pragma unroll
+  for (int i = 0; i < kKeyTile / Threads; ++i) {
+    const int key = i * Threads + thread;
+    tile.keys[key] = facts[i];
+    float residual = facts[i].residual, norm = facts[i].norm;
     for (int distance = 16; distance > 0; distance /= 2) {
       residual = fmaxf(residual, __shfl_xor_sync(kAllLanes, residual, distance));  // fmaxf skips NaN
       norm = fmaxf(norm, __shfl_xor_sync(kAllLanes, norm, distance));
     }
-    tile.warp_residuals[thread / 32] = residual;
-    tile.warp_norms[thread / 32] = norm;
+    tile.warp_residuals[key / 32] = residual;
+    tile.warp_norms[key / 32] = norm;
   }
   barrier();
   if (thread < num_queries) {
@@ -85,8 +87,8 @@ __device__ __forceinline__ void offer(const ScanParams& p, const ScanTile& tile,
 }
 
 // Called by a whole warp, each lane with `Count` values: those that reach their cuts are offered. value(i),
-// cut(i), query(i) and key(i) are those of value i, the latter two within the tile. `queue`: kQueueLength of
-// this warp's own.
+// cut(i), query(i) and key(i) are those of value i, the latter two within the tile. `queue`: 32 Count of this
+// warp's own.
 template <int Count, class Value, class Cut, class Query, class Key>
 __device__ __forceinline__ void offer_values(const ScanParams& p, const ScanTile& tile, int64_t first_query,
                                              int64_t first_key, ScanHit* queue, Value&& value, Cut&& cut,

@@ -80,8 +80,8 @@ __global__ void __launch_bounds__(kThreads) scan_tiles(ScanParams p, int64_t que
   const int64_t visit = blockIdx.x / query_tiles, tile_number = p.order[p.first_visit + visit];
   const uint16_t* queries = p.queries + first_query * p.stride;
   const uint16_t* keys = p.keys + (p.only_scanned ? visit : tile_number) * kKeyTile * p.stride;
-  const KeyFacts facts = facts_if_allowed(p, tile_number * kKeyTile + threadIdx.x);
-  if (!__syncthreads_or(facts.residual == facts.residual)) return;  // no key of the tile is ever found
+  const KeyFacts facts[] = {facts_if_allowed(p, tile_number * kKeyTile + threadIdx.x)};
+  if (!__syncthreads_or(facts[0].residual == facts[0].residual)) return;  // no key of the tile is ever found
 
   unsigned char* stages = dynamic_shared();
   const auto stage_at = [&](int64_t step) { return stages + step % kStages * Shape::stage_bytes; };
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads) scan_tiles(ScanParams p, int64_t que
   __syncthreads();
   ScanTile& tile = *reinterpret_cast<ScanTile*>(stages);
   ScanHit* queue = reinterpret_cast<ScanHit*>(stages + sizeof(ScanTile)) + warp * kQueueLength;
-  fill_tile(tile, p, int(threadIdx.x), facts, first_query, Shape::queries, [] { __syncthreads(); });
+  fill_tile<kThreads>(tile, p, int(threadIdx.x), facts, first_query, Shape::queries, [] { __syncthreads(); });
   const int row = warp_row + lane / 4;
   float cuts[2 * Shape::row_tiles];
 #pragma unroll
