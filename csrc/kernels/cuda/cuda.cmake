@@ -2,6 +2,10 @@
 # need not exist where it is compiled: at run time libtorch.so brings them.
 set(CUDA_DIR ${CMAKE_CURRENT_LIST_DIR})
 
+# wgmma and TMA in the form used here exist for sm_90a alone; the choice at run time (scan_choice.cpp) is by device.
+add_library(scan_hopper OBJECT ${CUDA_DIR}/scan_hopper.cu)
+set_target_properties(scan_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
+
 pybind11_add_module(_C_cuda MODULE NO_EXTRAS
   csrc/bindings/module_cuda.cpp
   csrc/ops/cosine_scores_cuda.cpp
@@ -12,18 +16,23 @@ pybind11_add_module(_C_cuda MODULE NO_EXTRAS
   ${CUDA_DIR}/merge.cu
   ${CUDA_DIR}/pair_scores.cu
   ${CUDA_DIR}/pairwise_scores.cu
+  ${CUDA_DIR}/scan_choice.cpp
+  ${CUDA_DIR}/scan_mma.cu
   ${CUDA_DIR}/search.cu
   ${CUDA_DIR}/select_k.cu
-  ${CUDA_DIR}/unit_rows.cu)
-target_include_directories(_C_cuda PRIVATE csrc)
-target_include_directories(_C_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  ${CUDA_DIR}/unit_rows.cu
+  $<TARGET_OBJECTS:scan_hopper>)
 target_link_libraries(_C_cuda PRIVATE torch_stable)
 target_link_options(_C_cuda PRIVATE "LINKER:--no-as-needed" "${TORCH_DIR}/lib/libtorch.so")
 target_compile_definitions(_C_cuda PRIVATE USE_CUDA)  # declares the CUDA entry points of torch's stable ABI
-set_target_properties(_C_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static)
 # -fmad=false: a fused multiply-add where the source says multiply, add would change canonical bits. Spills and local
 # memory are warnings, and so errors under FASTRET_WERROR.
-target_compile_options(_C_cuda PRIVATE
-  $<$<COMPILE_LANGUAGE:CXX>:-O3;-ffp-contract=off;${FASTRET_WARNINGS}>
-  $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-lineinfo;-Xcompiler=-Wall,-Wextra;-Xptxas=-v,-warn-spills,-warn-lmem-usage;$<$<BOOL:${FASTRET_WERROR}>:-Werror=all-warnings>>)
+foreach(target _C_cuda scan_hopper)
+  target_include_directories(${target} PRIVATE csrc)
+  target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static)
+  target_compile_options(${target} PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-O3;-ffp-contract=off;${FASTRET_WARNINGS}>
+    $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-lineinfo;-Xcompiler=-Wall,-Wextra;-Xptxas=-v,-warn-spills,-warn-lmem-usage;$<$<BOOL:${FASTRET_WERROR}>:-Werror=all-warnings>>)
+endforeach()
 install(TARGETS _C_cuda LIBRARY DESTINATION fastret)

@@ -42,9 +42,11 @@ struct ScanParams {
   Survivors survivors;
 };
 
+// By the kernel that scan_choice.h says.
+void scan(Launcher& launch, const ScanParams& params);
 // Portable: mma.sync and cp.async, compute capability 8.0 and up.
 void scan_portable(Launcher& launch, const ScanParams& params);
-// Hopper: TMA and wgmma, compute capability 9.0 only.
+// Hopper: TMA and wgmma, compute capability 9.0 only; an error elsewhere.
 void scan_hopper(Launcher& launch, const ScanParams& params);
 
 }  // namespace fastret::cuda
