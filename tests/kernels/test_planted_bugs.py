@@ -116,6 +116,37 @@ PLANTED_BUGS = {
         "cpu/key_panels.cpp", "keys.push_back(first_key + i)", "(void)keys", "search"
     ),
     "excluded keys are found": PlantedBug("cpu/scan.cpp", "if (block_.excludes(q, place))", "if (false)", "search"),
+    "keys of the query's own label are found": PlantedBug(
+        "cpu/query_block.h", "key_labels_[key] == query_labels_[q]", "false", "search", "cpu/scan.cpp"
+    ),
+    "every block has the labels of the first queries": PlantedBug(
+        "cpu/query_block.cpp", "filter.query_labels + block.begin", "filter.query_labels", "search_in_threads"
+    ),
+    "a key that may beat the ceiling raises the threshold": PlantedBug(
+        "cpu/scan.cpp", "upper < ceiling.within_reach ? lower", "true ? lower", "search"
+    ),
+    "a key that may reach the ceiling is dropped": PlantedBug(
+        "cpu/scan.cpp", "lower > ceiling.beyond", "upper > ceiling.beyond", "search"
+    ),
+    "keys above the ceiling count as the first k": PlantedBug(
+        "cpu/search.cpp", "size_t(p_.k + std::count_if", "size_t(p_.k + 0 * std::count_if", "search"
+    ),
+    "keys above the ceiling are found": PlantedBug(
+        "cpu/search.cpp", "if (pair.value <= block_.ceiling(pair.query))", "if (!std::isnan(pair.value))", "search"
+    ),
+    "a key at the ceiling is not found": PlantedBug(
+        "cpu/search.cpp", "pair.value <= block_.ceiling", "pair.value < block_.ceiling", "search"
+    ),
+    "an exact scan knows no ceiling": PlantedBug(
+        "cpu/search.cpp", "if (value <= block_.ceiling(queries[e])) best", "best", "search"
+    ),
+    "NaN for a ceiling leaves nothing": PlantedBug(
+        "cpu/query_block.cpp", "std::isnan(ceilings[q])", "false", "search"
+    ),
+    "a query's own pairs are moved together": PlantedBug(
+        "cpu/pair_scores.cpp", "targets[count++] = &score", "targets[count++] = &p.scores[q * p.num_pairs + first]",
+        "pair_scores",
+    ),
     "a guessed threshold is taken for proven": PlantedBug(
         "cpu/search.cpp", "else if (scan.failed(i))", "else if (false)", "search"
     ),

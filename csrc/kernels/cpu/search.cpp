@@ -133,7 +133,6 @@ class BlockSearch {
 
     std::vector<float> worst(size_t(block_.size()), std::numeric_limits<float>::infinity());
     for (const Pair& pair : pairs) {
-      if (pair.value > block_.ceiling(pair.query)) continue;
       // NaN is no neighbour: then nothing is excluded.
       const float value = std::isnan(pair.value) ? -std::numeric_limits<float>::infinity() : pair.value;
       worst[size_t(pair.query)] = std::min(worst[size_t(pair.query)], value);

@@ -13,6 +13,8 @@ void test_search_in_threads();
 void test_range_search();
 void test_select_k();
 void test_pairwise_scores();
+void test_unit_rows();
+void test_pair_scores();
 
 struct Group {
   const char* name;
@@ -30,6 +32,8 @@ constexpr Group kGroups[] = {
     {"range_search", test_range_search},
     {"select_k", test_select_k},
     {"pairwise_scores", test_pairwise_scores},
+    {"unit_rows", test_unit_rows},
+    {"pair_scores", test_pair_scores},
 };
 
 }  // namespace fastret::test

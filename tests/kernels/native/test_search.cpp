@@ -20,11 +20,16 @@ struct Best {
 
   Best(const Work& work, int64_t k) {
     const bool largest = work.shape.metric != Metric::l2;
-    for (const std::vector<float>& row : work.scores)
+    for (size_t q = 0; q < work.scores.size(); ++q) {
+      std::vector<float> row = work.scores[q];
+      if (!work.ceilings.empty())
+        for (float& score : row)
+          if (largest ? score > work.ceilings[q] : score < work.ceilings[q]) score = kNan;
       for (const int64_t id : select_k(row, k, largest)) {
         ids.push_back(id);
         scores.push_back(id >= 0 ? row[size_t(id)] : largest ? -kInf : kInf);
       }
+    }
   }
 };
 
@@ -35,6 +40,7 @@ void searches(const Work& work, int64_t k, const Best& want, int first_pass, con
       passes{size_t(work.shape.num_queries)};
   SearchParams params{work.queries.view(), work.keys.view(), work.shape.metric, k, scores.data(), ids.data()};
   params.filter = work.filter();
+  if (!work.ceilings.empty()) params.ceilings = work.ceilings.data();
   params.packed = packed;
   params.first_pass = first_pass;
   params.rescored = rescored.data();
@@ -154,6 +160,8 @@ void test_search_in_threads() {
             5);  // keys are split
     }
   check({5, 3 * 4200, 2, Metric::l2, Family::duplicates}, 7, {threads<3>()}, 6);
+  // More queries than are answered at once.
+  check({4100, 40, 3, Metric::cosine, Family::normal, DType::f32, DType::f32, true}, 2, {threads<2>()}, 8);
 
   // Several threads search one set of packed keys, each with threads of its own.
   const Work work({9, 900, 33, Metric::cosine, Family::normal, DType::f32, DType::f32, true}, 7);
