@@ -81,7 +81,7 @@ def _matmul_l2(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def _squares_in_two(rows: Tensor) -> Tensor:
-    """|row|^2 as two addends [..., 2], of which TF32 rounds the first not at all and the second by a 2^-20 of the sum."""
+    """|row|^2 as two addends [..., 2], which TF32 rounds by at most 2^-20 of their sum."""
     squares = rows.square().sum(-1, keepdim=True)
     high = squares.detach().bfloat16().float()
     return torch.cat([high, squares - high], -1)

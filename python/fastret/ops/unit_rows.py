@@ -13,15 +13,17 @@ from .arrays import FLOAT_DTYPES, Array, like, to_tensor
 def unit_rows(rows: Array, *, out_dtype: torch.dtype | None = None) -> Array:
     """Each row divided by its Euclidean norm.
 
-    Equivalent to `torch.nn.functional.normalize(rows.double(), dim=-1, eps=0).to(out_dtype)` with 0 for a zero row. The
-    norm is summed in float64: squares neither overflow nor vanish, so that every finite row but 0 becomes a unit vector.
+    Equivalent to `torch.nn.functional.normalize(rows.double(), dim=-1, eps=0).to(out_dtype)`, with 0 for a zero row.
+    The norm is summed in float64, where squares neither overflow nor vanish: every other finite row becomes a unit
+    vector.
 
     Args:
         rows: [..., D] float32, bfloat16 or float16, 2-D or more; a torch tensor, numpy array or CuPy array.
         out_dtype: float32, bfloat16 or float16, rounded to from float32. Default: that of `rows`.
 
     Returns:
-        units [..., D]. A row that holds NaN becomes NaN. Differentiable, twice as well; the gradient at a zero row is 0.
+        units [..., D], within 2^-23 of themselves before out_dtype rounds them; NaN where a row holds NaN. Twice
+        differentiable; the gradient at a zero row is 0.
 
     Raises:
         TypeError: not a dense floating-point array, unsupported out_dtype.
