@@ -15,9 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "csrc" / "kernels" / "cuda"
 TABLE = json.loads((Path(__file__).parent / "cuda" / "ptxas_table.json").read_text())
 METRICS = ("inner_product", "cosine", "l2")
-ONLY_FOR = {"scan_hopper.cu": "sm_90a"}  # the others are compiled for sm_80 here; `make cuda` compiles all for every one
-    "scan_hopper.cu": "sm_90a"
-}  # the others are compiled for sm_80 here, and for every architecture by `make cuda`
+# The others are compiled for sm_80 here, and by `make cuda` for every architecture.
+ONLY_FOR = {"scan_hopper.cu": "sm_90a"}
 KERNELS_OF = [(arch, kernel) for arch, limits in TABLE.items() for kernel in limits]
 NVCC = os.environ.get("CUDACXX") or shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 ENTRY = re.compile(

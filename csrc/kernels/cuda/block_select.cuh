@@ -11,6 +11,7 @@ namespace fastret::cuda {
 constexpr int kWarps = kThreads / 32;
 constexpr int kDigits = 1 << kDigitBits;
 constexpr int kDigitsPerThread = kDigits / kThreads;
+constexpr int kKeysInFlight = 8;  // of a thread: their loads wait for memory together
 
 struct SelectionState {
   uint32_t histogram[kDigits];
@@ -20,15 +21,21 @@ struct SelectionState {
   uint32_t taken;
 };
 
+// The sum of the values of this lane and those before it.
+__device__ __forceinline__ uint32_t warp_inclusive_sum(uint32_t value) {
+  const int lane = threadIdx.x % 32;
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const uint32_t before = __shfl_up_sync(kAllLanes, value, distance);
+    if (lane >= distance) value += before;
+  }
+  return value;
+}
+
 // The sum of the values of all threads before this one; `total` receives the sum of all.
 __device__ __forceinline__ uint32_t block_exclusive_sum(uint32_t value, uint32_t* warp_totals,
                                                         uint32_t& total) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  uint32_t inclusive = value;
-  for (int distance = 1; distance < 32; distance *= 2) {
-    const uint32_t before = __shfl_up_sync(kAllLanes, inclusive, distance);
-    if (lane >= distance) inclusive += before;
-  }
+  const uint32_t inclusive = warp_inclusive_sum(value);
   if (lane == 31) warp_totals[warp] = inclusive;
   __syncthreads();
   uint32_t preceding = 0;
@@ -52,10 +59,17 @@ __device__ uint64_t kth_largest(const Source& source, int64_t size, uint32_t k, 
     const uint32_t digit_mask = (1u << (undecided - shift)) - 1;
     for (int d = threadIdx.x; d < kDigits; d += kThreads) state.histogram[d] = 0;
     __syncthreads();
-    for (int64_t i = threadIdx.x; i < size; i += kThreads) {
-      const uint64_t key = source(i);
-      const bool agrees = undecided == 64 || (key ^ found) >> undecided == 0;
-      if (key != kNothing && agrees) atomicAdd(&state.histogram[uint32_t(key >> shift) & digit_mask], 1u);
+    for (int64_t first = threadIdx.x; first < size; first += kKeysInFlight * kThreads) {
+      uint64_t keys[kKeysInFlight];
+#pragma unroll
+      for (int j = 0; j < kKeysInFlight; ++j)
+        keys[j] = first + j * kThreads < size ? source(first + j * kThreads) : kNothing;
+#pragma unroll
+      for (int j = 0; j < kKeysInFlight; ++j) {
+        const bool agrees = undecided == 64 || (keys[j] ^ found) >> undecided == 0;
+        if (keys[j] != kNothing && agrees)
+          atomicAdd(&state.histogram[uint32_t(keys[j] >> shift) & digit_mask], 1u);
+      }
     }
     __syncthreads();
 
@@ -105,6 +119,25 @@ __device__ uint32_t select_largest(const Source& source, int64_t size, uint32_t 
   return state.taken;
 }
 
+// Keeps the entries that keep(entry) tells, in their order, at the front; returns their number. Called by a
+// whole block.
+template <class Keep>
+__device__ uint32_t keep_in_place(uint64_t* entries, int64_t size, SelectionState& state, const Keep& keep) {
+  uint32_t kept = 0;
+  for (int64_t first = 0; first < size; first += kThreads) {
+    const int64_t i = first + threadIdx.x;
+    const uint64_t entry = i < size ? entries[i] : kNothing;
+    const bool stays = i < size && keep(entry);
+    uint32_t total;
+    // Its barriers part the reads of these entries from the writes, which lie no further on.
+    const uint32_t place = kept + block_exclusive_sum(stays, state.warp_totals, total);
+    if (stays) entries[place] = entry;
+    kept += total;
+  }
+  __syncthreads();
+  return kept;
+}
+
 // The steps of a bitonic sorting network, larger keys first, that join runs of `size` keys: distances
 // `stride`, stride / 2, ..., 1 within `length` keys, a power of two, of which the first is key `offset` of
 // the whole list.
@@ -122,6 +155,12 @@ __device__ __forceinline__ void bitonic_join(uint64_t* keys, uint32_t length, ui
     }
     __syncthreads();
   }
+}
+
+// Sorts each run of `run` keys, larger first; `run` and `length` are powers of two.
+__device__ __forceinline__ void bitonic_sort_runs(uint64_t* keys, uint32_t length, uint32_t run) {
+  for (uint32_t size = 2; size < run; size *= 2) bitonic_join(keys, length, 0, size, size / 2);
+  bitonic_join(keys, length, 0, 0, run / 2);  // no key has a bit of size 0: every run has one direction
 }
 
 // Sorts `length` keys, a power of two; runs alternate in direction by `offset`, so that longer runs can be

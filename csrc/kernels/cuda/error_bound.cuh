@@ -100,7 +100,7 @@ FASTRET_HOST_DEVICE QueryFacts query_facts(Metric metric, int64_t dim, const Row
   facts.ceiling_high = float(scaled + slack);
   const bool unbounded = ceiling != ceiling || ceiling == (metric == Metric::l2 ? -INFINITY : INFINITY);
   // An infinite ceiling that does bound something is beaten by every finite score.
-  if (unbounded || isinf(ceiling)) facts.ceiling_low = facts.ceiling_high = unbounded ? INFINITY : -INFINITY;
+  if (unbounded || fabsf(ceiling) == INFINITY) facts.ceiling_low = facts.ceiling_high = unbounded ? INFINITY : -INFINITY;
   return facts;
 }
 

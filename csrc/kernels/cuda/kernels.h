@@ -4,15 +4,18 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/planes.h"
 #include "kernels/cuda/tiles.h"
 #include "kernels/params.h"
 
 namespace fastret::cuda {
 
-// `workspace`: search_workspace_bytes of device memory, 16-byte aligned; never Q x N.
-cudaError_t search(const SearchParams& params, void* workspace, cudaStream_t stream,
+// Fewer than 2^32 - 256 keys: those of the parameters, or, where `planes` is not nullptr, these, of as many
+// rows and dimensions. `workspace`: search_workspace_bytes of device memory, 16-byte aligned; never Q x N.
+cudaError_t search(const SearchParams& params, const KeyPlanes* planes, void* workspace, cudaStream_t stream,
                    const SearchTuning& tuning = kSearchTuning);
-int64_t search_workspace_bytes(const SearchParams& params, const SearchTuning& tuning = kSearchTuning);
+int64_t search_workspace_bytes(const SearchParams& params, bool has_planes,
+                               const SearchTuning& tuning = kSearchTuning);
 
 // Fewer than 2^32 columns. `workspace`: select_k_workspace_bytes of device memory, 16-byte aligned.
 cudaError_t select_k(const SelectKParams& params, void* workspace, cudaStream_t stream,

@@ -7,6 +7,8 @@
 
 namespace fastret::cuda {
 
+constexpr int kMostScanQueries = 128;  // of a tile: planes of queries have room for whole tiles
+
 // Tiles are visited in steps of a golden section of all: neighbours in memory, which are often neighbours in
 // rank, come far apart, so that no part of the scan meets them all before thresholds have risen.
 struct TileOrder {
@@ -26,7 +28,7 @@ struct Survivors {
 };
 
 struct ScanParams {
-  const uint16_t* queries;        // [Q up to 128, stride] plane
+  const uint16_t* queries;        // [Q up to a whole tile, stride] plane
   const QueryFacts* query_facts;  // [Q]
   const float* thresholds;        // [Q] upper ends below it are excluded; +inf: the query takes no part
   int64_t num_queries;

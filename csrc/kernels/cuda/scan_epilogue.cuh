@@ -6,8 +6,7 @@
 
 namespace fastret::cuda {
 
-constexpr int kMostScanQueries = 128;  // of a tile
-constexpr int kQueueLength = 512;      // pairs that a warp looks at together
+constexpr int kQueueLength = 512;  // pairs that a warp looks at together
 
 // In shared memory, for one tile of queries and one of keys.
 struct ScanTile {

@@ -26,15 +26,23 @@ struct PairScores {
   float scores[2];
 };
 
-__device__ __forceinline__ void stage_rows(const Rows& rows, int64_t first_row, int num_rows,
-                                           int64_t first_dim, double (*staged)[kStageDims]) {
-  for (int i = threadIdx.x; i < num_rows * kStageDims; i += kThreads) {
-    const int64_t row = first_row + i / kStageDims, d = first_dim + i % kStageDims;
-    // Zeros beyond the edges add nothing to the sums of the pairs within.
-    const bool within = row < rows.rows && d < rows.dim;
-    staged[i / kStageDims][i % kStageDims] =
-        within ? double(load_element(rows.data, rows.dtype, row * rows.row_stride + d)) : 0.0;
+// Rows of a tile as they lie side by side; zeros beyond the edges, which add nothing to the sums within.
+struct AdjacentRows {
+  const Rows& rows;
+  int64_t first_row;
+
+  __device__ __forceinline__ double operator()(int row, int64_t dim) const {
+    const bool within = first_row + row < rows.rows && dim < rows.dim;
+    return within ? double(load_element(rows.data, rows.dtype, (first_row + row) * rows.row_stride + dim))
+                  : 0.0;
   }
+};
+
+template <class Source>
+__device__ __forceinline__ void stage_rows(const Source& source, int num_rows, int64_t first_dim,
+                                           double (*staged)[kStageDims]) {
+  for (int i = threadIdx.x; i < num_rows * kStageDims; i += kThreads)
+    staged[i / kStageDims][i % kStageDims] = source(i / kStageDims, first_dim + i % kStageDims);
 }
 
 // The canonical fold, lane[j] += lane[j + h] for h = 8, 4, 2, 1, of Count sums at once. At each step a thread
@@ -54,19 +62,20 @@ __device__ __forceinline__ void fold_and_deal(double (&sums)[Count], int lane) {
   if constexpr (Bit > 1) fold_and_deal<Bit / 2>(sums, lane);
 }
 
-// Called by a whole block.
-template <Metric metric>
-__device__ __forceinline__ PairScores score_tile(const Rows& queries, int64_t first_query, const Rows& keys,
-                                                 int64_t first_key, TileStage& stage) {
+// Called by a whole block. queries(i, d) and keys(i, d): dimension d of row i of the tile, 0 beyond its
+// edges.
+template <Metric metric, class Queries, class Keys>
+__device__ __forceinline__ PairScores score_tile(const Queries& queries, const Keys& keys, int64_t dim,
+                                                 TileStage& stage) {
   const int lane = threadIdx.x % kLanes, half_warp = threadIdx.x / kLanes;
   const int query = half_warp / 4 * kPairQueries, key = half_warp % 4 * kPairKeys;
   double sums[kPairs] = {};
   double squares[kLanes] = {};  // of the half-warp's queries, then of its keys
 
-  for (int64_t first_dim = 0; first_dim < queries.dim; first_dim += kStageDims) {
+  for (int64_t first_dim = 0; first_dim < dim; first_dim += kStageDims) {
     __syncthreads();
-    stage_rows(queries, first_query, kTileQueries, first_dim, stage.queries);
-    stage_rows(keys, first_key, kTileKeys, first_dim, stage.keys);
+    stage_rows(queries, kTileQueries, first_dim, stage.queries);
+    stage_rows(keys, kTileKeys, first_dim, stage.keys);
     __syncthreads();
 #pragma unroll 1
     for (int d = lane; d < kStageDims; d += kLanes) {

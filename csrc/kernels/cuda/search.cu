@@ -1,149 +1,194 @@
-// Exact search over chunks of keys. After each chunk a query's row of neighbours is the exact answer over the
-// keys seen so far; a chunk's pairs are scored canonically, those that beat the row's k-th neighbour become
-// candidates unless a filter rejects their keys, and a merge makes the row that of the next chunk. A row has
-// room for every key of a chunk, so none can overflow.
+// Exact search. A scan in bfloat16 keeps what the error bound cannot exclude, only that is scored
+// canonically, and queries of which too much is left are answered without a scan. Scores never form a Q x N
+// matrix, and the host never waits: what depends on data is decided on the device.
+//
+// The keys are scanned in runs of tiles, each as long as all before it: after a run, the k-th best of what
+// has been seen excludes about as many keys of the next run as it did of the last, so that buffers of a few
+// times k suffice. The first run fits a buffer whole.
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
+#include "kernels/cuda/dense.cuh"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/key_filter.cuh"
 #include "kernels/cuda/merge.cuh"
-#include "kernels/cuda/score_tile.cuh"
+#include "kernels/cuda/rescore.cuh"
+#include "kernels/cuda/tighten.cuh"
 
 namespace fastret::cuda {
-namespace {
 
-struct ChunkParams {
-  Rows queries;             // of one pass
-  Rows keys;                // of one chunk
-  int64_t first_id;         // of the chunk's keys
-  uint32_t first_position;  // of the chunk's keys, in rank keys
-  KeyFilter filter;         // of the pass and the chunk
-  Candidates candidates;
-};
-
-// One block per tile, query tiles fastest.
-template <Metric metric>
-__global__ void __launch_bounds__(kThreads) filter_tiles(ChunkParams p, int64_t query_tiles) {
-  __shared__ TileStage stage;
-  __shared__ uint32_t ordered[kTileQueries][kTileKeys];
-  const int64_t first_query = blockIdx.x % query_tiles * kTileQueries;
-  const int64_t first_key = blockIdx.x / query_tiles * kTileKeys;
-  const int lane = threadIdx.x % 32;
-  const int64_t key = first_key + lane;
-  const bool enters = key < p.keys.rows && is_allowed(p.filter, key);
-  // Every warp asks about the same keys, so that all of the block leaves a tile in which no key is allowed.
-  if (!__ballot_sync(kAllLanes, enters)) return;
-  const PairScores pairs = score_tile<metric>(p.queries, first_query, p.keys, first_key, stage);
-  for (int i = 0; i < 2; ++i)
-    ordered[pairs.query][pairs.key + i] = ordered_bits(rank_value(metric, pairs.scores[i]));
-  __syncthreads();
-
-  for (int q = threadIdx.x / 32; q < kTileQueries && first_query + q < p.queries.rows; q += kThreads / 32) {
-    const int64_t query = first_query + q;
-    uint32_t value = enters ? ordered[q][lane] : 0;
-    // Rarely does a value beat a risen threshold: a query's exclusions are read only then.
-    if (p.filter.num_excluded > 0 && p.candidates.any_beats(query, value) &&
-        is_excluded(p.filter, query, p.first_id + first_key))
-      value = 0;
-    p.candidates.append(query, value, p.first_position + uint32_t(key));
-  }
+TileOrder tile_order(int64_t num_keys) {
+  const int64_t tiles = std::max<int64_t>(1, ceil_div(num_keys, kKeyTile));
+  int64_t step = std::max<int64_t>(1, int64_t(0.618 * double(tiles)));
+  while (std::gcd(step, tiles) != 1) ++step;
+  return {tiles, step};
 }
+
+namespace {
 
 struct Plan {
   int64_t k;         // places that can be filled
-  int64_t queries;   // per pass
-  int64_t capacity;  // candidates of a query: the largest chunk
-  std::vector<int64_t> chunk_ends;
+  bool scan;         // whether a scan precedes canonical scores
+  int64_t queries;   // per pass over the keys
+  int64_t capacity;  // survivors of a query
+  TileOrder order;
+  std::vector<int64_t> run_ends;  // of the scans, in tiles
+  int64_t longest_run;
 };
 
-Plan plan_search(const SearchParams& p, const SearchTuning& tuning) {
-  Plan plan;
+// What a query's survivors come to between two runs: k of each of two runs, and those that the bound leaves
+// beside them.
+int64_t scan_capacity(int64_t k, const SearchTuning& tuning) {
+  return std::max(tuning.least_capacity, 6 * k + 128);
+}
+
+Plan plan_search(const SearchParams& p, bool has_planes, const SearchTuning& tuning) {
+  Plan plan = {};
   plan.k = std::clamp<int64_t>(p.keys.rows, 1, p.k);
-  // A merge costs at least k: chunks of at least k keys keep the sum over all merges near N.
-  const int64_t least_capacity = std::max(tuning.first_chunk, plan.k);
-  const int64_t bytes_per_candidate = sizeof(uint64_t);
-  plan.queries = std::clamp<int64_t>(tuning.candidate_bytes / (least_capacity * bytes_per_candidate), 1,
-                                     std::min(tuning.max_queries, std::max<int64_t>(1, p.queries.rows)));
-  const int64_t affordable = tuning.candidate_bytes / (plan.queries * bytes_per_candidate);
-  plan.capacity = std::max(least_capacity, std::min(tuning.max_chunk, affordable));
-  for (int64_t end = 0; end < p.keys.rows;) {
-    end = std::min(p.keys.rows, end + std::clamp(end, least_capacity, plan.capacity));
-    plan.chunk_ends.push_back(end);
+  plan.order = tile_order(p.keys.rows);
+  // With so large a k most keys would survive.
+  plan.scan = plan.k < ceil_div(p.keys.rows, 4) && p.keys.dim > 0 && p.keys.dim <= kMostDims;
+  plan.capacity = dense_capacity(plan.k, p.keys.rows);
+  if (plan.scan)
+    plan.capacity =
+        std::max(plan.capacity, std::min(scan_capacity(plan.k, tuning), plan.order.tiles * kKeyTile));
+  plan.queries = std::clamp<int64_t>(tuning.candidate_bytes / (plan.capacity * int64_t(sizeof(uint64_t))), 1,
+                                     std::max<int64_t>(1, p.queries.rows));
+  if (!plan.scan) return plan;
+  const int64_t tile_bytes = kKeyTile * plane_stride(p.keys.dim) * int64_t(sizeof(uint16_t));
+  const int64_t longest =
+      has_planes ? plan.order.tiles : std::max<int64_t>(1, tuning.plane_bytes / tile_bytes);
+  for (int64_t end = 0; end < plan.order.tiles;) {
+    const int64_t run =
+        std::min({std::max<int64_t>({1, end, plan.capacity / kKeyTile}), longest, plan.order.tiles - end});
+    plan.longest_run = std::max(plan.longest_run, run);
+    plan.run_ends.push_back(end += run);
   }
-  if (plan.chunk_ends.empty()) plan.chunk_ends.push_back(0);  // no keys: one merge writes the padding
-  plan.capacity = std::min(plan.capacity, p.keys.rows);
   return plan;
 }
 
 struct Buffers {
-  Candidates candidates;
-  Neighbours spare;
-  uint64_t* lists;
+  QueryState queries;
+  Survivors survivors;
+  uint32_t* list;
+  uint16_t* key_plane;  // of a run's tiles
+  KeyFacts* key_facts;
+  uint64_t* sorting_lists;
   int64_t bytes;
 };
 
-Buffers lay_out(const SearchParams& p, const Plan& plan, void* workspace) {
+Buffers lay_out(const SearchParams& p, bool has_planes, const Plan& plan, void* workspace) {
   Workspace pieces(workspace);
-  Buffers buffers = {};
-  buffers.candidates.capacity = plan.capacity;
-  buffers.candidates.keys = pieces.take<uint64_t>(plan.queries * plan.capacity);
-  buffers.candidates.counts = pieces.take<uint32_t>(2 * plan.queries);
-  buffers.candidates.thresholds = buffers.candidates.counts + plan.queries;
-  if (plan.chunk_ends.size() > 1)
-    buffers.spare = {pieces.take<float>(plan.queries * p.k), pieces.take<int64_t>(plan.queries * p.k)};
-  buffers.lists = pieces.take<uint64_t>(plan.queries * sorting_list_length(plan.k));
-  buffers.bytes = pieces.bytes();
-  return buffers;
+  Buffers b = {};
+  const int64_t stride = plane_stride(p.keys.dim);
+  if (plan.scan)
+    b.queries.high =
+        pieces.take<uint16_t>(ceil_div(plan.queries, kMostScanQueries) * kMostScanQueries * stride);
+  b.queries.facts = pieces.take<QueryFacts>(plan.queries);
+  b.queries.thresholds = pieces.take<float>(plan.queries);
+  b.queries.unanswered = pieces.take<uint32_t>(plan.queries);
+  b.survivors = {pieces.take<uint64_t>(plan.queries * plan.capacity), pieces.take<uint32_t>(plan.queries),
+                 plan.capacity};
+  b.list = pieces.take<uint32_t>(plan.queries + 1);
+  if (plan.scan && !has_planes) {
+    b.key_plane = pieces.take<uint16_t>(plan.longest_run * kKeyTile * stride);
+    b.key_facts = pieces.take<KeyFacts>(plan.order.tiles * kKeyTile);
+  }
+  b.sorting_lists = pieces.take<uint64_t>(plan.queries * sorting_list_length(plan.k));
+  b.bytes = pieces.bytes();
+  return b;
 }
 
-Rows slice(const Rows& rows, int64_t begin, int64_t end) {
+Rows rows_between(const Rows& rows, int64_t begin, int64_t end) {
   return {element_address(rows.data, rows.dtype, begin * rows.row_stride), end - begin, rows.dim,
           rows.row_stride, rows.dtype};
 }
 
-}  // namespace
-
-int64_t search_workspace_bytes(const SearchParams& p, const SearchTuning& tuning) {
-  if (p.k == 0) return 0;
-  return lay_out(p, plan_search(p, tuning), nullptr).bytes;
+ExactRows exact_keys(const SearchParams& p, const KeyPlanes* planes) {
+  if (!planes) return {p.keys, nullptr};
+  return {{planes->high, p.keys.rows, p.keys.dim, plane_stride(p.keys.dim), DType::bf16}, planes->low};
 }
 
-cudaError_t search(const SearchParams& p, void* workspace, cudaStream_t stream, const SearchTuning& tuning) {
-  if (p.k == 0 || p.queries.rows == 0) return cudaSuccess;
-  const Plan plan = plan_search(p, tuning);
-  if (plan.k + plan.capacity > int64_t(UINT32_MAX)) return cudaErrorInvalidValue;  // positions are 32 bits
-  const Buffers buffers = lay_out(p, plan, workspace);
-  const auto filter = kernel_of(p.metric, filter_tiles<Metric::inner_product>, filter_tiles<Metric::cosine>,
-                                filter_tiles<Metric::l2>);
+// One pass over the keys: the neighbours of some queries.
+class Pass {
+ public:
+  Pass(const SearchParams& p, const KeyPlanes* planes, const Plan& plan, const Buffers& buffers,
+       int64_t first, const SearchTuning& tuning)
+      : p_(p),
+        planes_(planes),
+        plan_(plan),
+        b_(buffers),
+        tuning_(tuning),
+        first_(first),
+        queries_(rows_between(p.queries, first, std::min(p.queries.rows, first + plan.queries))),
+        filter_(slice(p.filter, first, 0)),
+        ceilings_(p.ceilings ? p.ceilings + first : nullptr),
+        keys_(exact_keys(p, planes)) {}
 
-  Launcher launch(stream);
-  for (int64_t first_query = 0; first_query < p.queries.rows; first_query += plan.queries) {
-    const int64_t last_query = std::min(p.queries.rows, first_query + plan.queries);
-    const Rows queries = slice(p.queries, first_query, last_query);
-    const int64_t query_tiles = ceil_div(queries.rows, kTileQueries);
-    launch.zero(buffers.candidates.counts,
-                2 * plan.queries * int64_t(sizeof(uint32_t)));  // and the thresholds
+  void queue(Launcher& launch) const {
+    launch.zero(b_.survivors.counts, queries_.rows * int64_t(sizeof(uint32_t)));
+    split_queries(launch, queries_, p_.metric, ceilings_, plan_.scan, b_.queries);
+    if (plan_.scan) scan_keys(launch);
+    answer_densely(launch,
+                   {queries_, keys_, p_.metric, plan_.k, filter_, ceilings_, b_.queries.unanswered, b_.list,
+                    b_.survivors},
+                   tuning_.target_blocks);
+    const Candidates found = {b_.survivors.entries, b_.survivors.counts, b_.queries.unanswered,
+                              plan_.capacity};
+    const Neighbours result = {p_.scores + first_ * p_.k, p_.ids + first_ * p_.k};
+    merge(launch, {found, queries_.rows, plan_.k, p_.k, p_.metric == Metric::l2, {}, 0, result, 0},
+          b_.sorting_lists);
+  }
 
-    // The rows alternate between the result and the spare ones, and end in the result.
-    Neighbours next = {p.scores + first_query * p.k, p.ids + first_query * p.k}, previous = buffers.spare;
-    if (plan.chunk_ends.size() % 2 == 0) std::swap(previous, next);
+ private:
+  void scan_keys(Launcher& launch) const {
+    const KeyFacts* facts = planes_ ? planes_->facts : b_.key_facts;
+    const float extra = squared_extra(p_.metric, p_.keys.dim);
     int64_t begin = 0;
-    for (const int64_t end : plan.chunk_ends) {
-      const int64_t held = begin == 0 ? 0 : plan.k;
-      const Rows keys = slice(p.keys, begin, end);
-      launch(filter, query_tiles * ceil_div(keys.rows, kTileKeys),
-             ChunkParams{queries, keys, begin, uint32_t(held), slice(p.filter, first_query, begin),
-                         buffers.candidates},
-             query_tiles);
-      merge(launch,
-            {buffers.candidates, queries.rows, plan.k, p.k, p.metric == Metric::l2, previous, held, next,
-             begin},
-            buffers.lists);
-      std::swap(previous, next);
+    for (const int64_t end : plan_.run_ends) {
+      if (!planes_)
+        split_tiles(launch,
+                    {p_.keys, p_.metric, plan_.order, begin, end - begin, b_.key_plane, b_.key_facts});
+      scan_portable(
+          launch, {b_.queries.high, b_.queries.facts, b_.queries.thresholds, queries_.rows,
+                   planes_ ? planes_->high : b_.key_plane, !planes_, facts, p_.keys.rows,
+                   plane_stride(p_.keys.dim), plan_.order, begin, end - begin, extra, filter_, b_.survivors});
+      tighten(launch, {b_.survivors, b_.queries, facts, extra, plan_.k}, queries_.rows);
       begin = end;
     }
+    rescore(launch, {queries_, keys_, p_.metric, ceilings_, b_.queries.unanswered, b_.survivors},
+            tuning_.target_blocks);
   }
+
+  const SearchParams& p_;
+  const KeyPlanes* planes_;
+  const Plan& plan_;
+  const Buffers& b_;
+  const SearchTuning& tuning_;
+  int64_t first_;
+  Rows queries_;
+  KeyFilter filter_;
+  const float* ceilings_;
+  ExactRows keys_;
+};
+
+}  // namespace
+
+int64_t search_workspace_bytes(const SearchParams& p, bool has_planes, const SearchTuning& tuning) {
+  if (p.k == 0) return 0;
+  return lay_out(p, has_planes, plan_search(p, has_planes, tuning), nullptr).bytes;
+}
+
+cudaError_t search(const SearchParams& p, const KeyPlanes* planes, void* workspace, cudaStream_t stream,
+                   const SearchTuning& tuning) {
+  if (p.k == 0 || p.queries.rows == 0) return cudaSuccess;
+  if (p.keys.rows > int64_t(UINT32_MAX) - kKeyTile) return cudaErrorInvalidValue;  // places are 32 bits
+  const Plan plan = plan_search(p, planes != nullptr, tuning);
+  const Buffers buffers = lay_out(p, planes != nullptr, plan, workspace);
+  Launcher launch(stream);
+  for (int64_t first = 0; first < p.queries.rows; first += plan.queries)
+    Pass(p, planes, plan, buffers, first, tuning).queue(launch);
   return launch.error();
 }
 

@@ -26,19 +26,28 @@ constexpr int kDigitBits = 11;
 constexpr int kSortInBlock = 2048;
 
 struct SearchTuning {
-  int64_t max_queries;      // per pass over the keys
-  int64_t first_chunk;      // keys of the first chunk; later ones are as large as all before them
-  int64_t max_chunk;        // while the candidates of that many keys fit candidate_bytes
-  int64_t candidate_bytes;  // for the candidates of all queries of a pass
+  int64_t candidate_bytes;  // for the survivors of all queries of a pass over the keys
+  int64_t plane_bytes;      // for the keys of a run that come without planes
+  int64_t least_capacity;   // survivors of a query
+  int64_t target_blocks;    // of work that is cut as the grid allows: 4 for each of 132 multiprocessors
 };
-constexpr SearchTuning kSearchTuning = {4096, 8192, 1 << 20, 256 << 20};
+constexpr SearchTuning kSearchTuning = {512 << 20, 256 << 20, 1024, 528};
+
+// The longest row that select_k holds in shared memory, as 32-bit values: 16 KiB, beside the list to sort.
+constexpr int kSharedColumns = 4096;
+// The most columns that it samples of a longer row: 32 KiB of shared memory.
+constexpr int kMostSamples = 8192;
 
 struct SelectKTuning {
-  int64_t min_segment;  // columns of a row that one block selects from, at least
-  int64_t
-      target_blocks;  // rows are cut into segments up to this many blocks: 4 for each of 132 multiprocessors
+  int64_t sorted_columns;      // up to this many (a power of two) a row is sorted rather than selected from
+  int64_t shared_columns;      // up to this many, and kSharedColumns, a row is held in shared memory
+  int64_t sorted_share;        // beyond this part of the columns, k costs more to filter than to sort
+  int64_t columns_per_sample;  // a 32-byte sector is read for each: 6 % of a float32 row
+  double spread;               // of a sample, in standard deviations: 1 row in a million misleads
+  int64_t segment_columns;     // of a row that one block filters, at least: 32 KiB, eight loads per thread
+  int64_t target_blocks;    // rows are cut into segments up to this many: 8 for each of 132 multiprocessors
   int64_t candidate_bytes;  // for the candidates of all rows of a pass
 };
-constexpr SelectKTuning kSelectKTuning = {16384, 528, 256 << 20};
+constexpr SelectKTuning kSelectKTuning = {256, kSharedColumns, 4, 128, 5, 8192, 1056, 256 << 20};
 
 }  // namespace fastret::cuda

@@ -1,0 +1,26 @@
+// The survivors of a scan, scored canonically.
+#pragma once
+#include "kernels/cuda/exact_rows.cuh"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/scan.h"
+
+namespace fastret::cuda {
+
+struct RescoreParams {
+  Rows queries;
+  ExactRows keys;
+  Metric metric;
+  const float* ceilings;       // [Q] or nullptr
+  const uint32_t* unanswered;  // [Q] 1: not this query
+  Survivors survivors;
+};
+
+// Replaces every entry by the rank key of its canonical rank value, or kNothing where that is no neighbour.
+void rescore(Launcher& launch, const RescoreParams& params, int64_t target_blocks);
+
+// Whether a canonical score is better than a ceiling (SearchParams) admits.
+__device__ __forceinline__ bool beats_ceiling(Metric metric, float score, float ceiling) {
+  return metric == Metric::l2 ? score < ceiling : score > ceiling;
+}
+
+}  // namespace fastret::cuda
