@@ -40,8 +40,8 @@ std::tuple<Tensor, Tensor> search_cuda(const Tensor& queries, const Tensor& keys
       ids.mutable_data_ptr<int64_t>(),
       filter_of("search", q.size(0), x.size(0), allowed, excluded, query_labels, key_labels),
       vector_of<float>("search", "ceilings", ceilings, q.size(0))};
-  const Tensor workspace = allocate_workspace(q, cuda::search_workspace_bytes(params));
-  STD_CUDA_CHECK(cuda::search(params, workspace.mutable_data_ptr(), current_stream(q)));
+  const Tensor workspace = allocate_workspace(q, cuda::search_workspace_bytes(params, false));
+  STD_CUDA_CHECK(cuda::search(params, nullptr, workspace.mutable_data_ptr(), current_stream(q)));
   return {scores, ids};
 }
 

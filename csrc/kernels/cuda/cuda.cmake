@@ -13,13 +13,21 @@ pybind11_add_module(_C_cuda MODULE NO_EXTRAS
   csrc/ops/search_cuda.cpp
   csrc/ops/select_k_cuda.cpp
   csrc/ops/unit_rows_cuda.cpp
+  ${CUDA_DIR}/dense.cu
   ${CUDA_DIR}/merge.cu
   ${CUDA_DIR}/pair_scores.cu
   ${CUDA_DIR}/pairwise_scores.cu
+  ${CUDA_DIR}/rescore.cu
   ${CUDA_DIR}/scan_choice.cpp
   ${CUDA_DIR}/scan_mma.cu
   ${CUDA_DIR}/search.cu
   ${CUDA_DIR}/select_k.cu
+  ${CUDA_DIR}/select_k_filter.cu
+  ${CUDA_DIR}/select_k_short.cu
+  ${CUDA_DIR}/select_k_sort.cu
+  ${CUDA_DIR}/sort_keys.cu
+  ${CUDA_DIR}/split_rows.cu
+  ${CUDA_DIR}/tighten.cu
   ${CUDA_DIR}/unit_rows.cu
   $<TARGET_OBJECTS:scan_hopper>)
 target_link_libraries(_C_cuda PRIVATE torch_stable)

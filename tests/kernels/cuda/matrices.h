@@ -83,6 +83,24 @@ inline void mostly_nan(Matrix& m, std::mt19937& random) {
   for (float& v : m.values) v = random() % 8 ? kNan : float(random() % 4);
 }
 
+// Rows of norms from far below to far beyond what the first pass takes, and some of them zero.
+inline void any_norm(Matrix& m, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  const float norms[] = {1.0f, 1e-3f, 30.0f, 1e-12f, 1e15f, 1e25f, 1e-40f, 0.0f, 3.3953e38f};
+  for (int64_t r = 0; r < m.rows; ++r) {
+    const float norm = random() % 3 ? 1.0f : norms[random() % 9];
+    for (int64_t d = 0; d < m.dim; ++d)
+      m.values[size_t(r * m.dim + d)] = norm == norms[8] ? norm : norm * normal(random);
+  }
+}
+
+// Rows that differ by less than bfloat16 tells.
+inline void near_duplicates(Matrix& m, std::mt19937& random) {
+  for (int64_t r = 0; r < m.rows; ++r)
+    for (int64_t d = 0; d < m.dim; ++d)
+      m.values[size_t(r * m.dim + d)] = (d % 2 ? 1.0f : -0.5f) + float(int(random() % 2000) - 1000) * 1e-6f;
+}
+
 inline void signed_zeros(Matrix& m, std::mt19937& random) {
   for (float& v : m.values) v = random() % 2 ? 0.0f : -0.0f;
 }

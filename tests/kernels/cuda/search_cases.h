@@ -8,6 +8,7 @@
 
 #include "expectations.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/split_rows.cuh"
 #include "matrices.h"
 
 namespace fastret {
@@ -17,14 +18,20 @@ struct Filter {
   bool (*allows)(int64_t key) = nullptr;
   int64_t num_excluded = 0;
   int64_t (*excludes)(int64_t query, int64_t place) = nullptr;
+  int64_t (*query_label)(int64_t query) = nullptr;
+  int64_t (*key_label)(int64_t key) = nullptr;
 
   bool rejects(int64_t query, int64_t key) const {
     if (allows && !allows(key)) return true;
+    if (query_label && query_label(query) == key_label(key)) return true;
     for (int64_t e = 0; e < num_excluded; ++e)
       if (excludes(query, e) == key) return true;
     return false;
   }
 };
+
+// Buffers so small, and runs of one tile, that every path is taken by few keys.
+constexpr cuda::SearchTuning kSmall = {1 << 20, 1, 64, 4};
 
 struct Search {
   int64_t queries, keys, dim, k;
@@ -32,8 +39,33 @@ struct Search {
   Metric metric = Metric::inner_product;
   DType dtype = DType::f32;
   int64_t padding = 0;
-  cuda::SearchTuning tuning = {4096, 64, 128, 1 << 20};
+  cuda::SearchTuning tuning = kSmall;
   Filter filter = {};
+  float (*ceiling)(int64_t query) = nullptr;
+  bool planes = false;
+};
+
+// Planes of the keys as an index holds them.
+struct Planes {
+  std::vector<uint16_t> high;
+  std::vector<int16_t> low;
+  std::vector<cuda::KeyFacts> facts;
+
+  Planes(const Matrix& keys, Metric metric) {
+    const size_t elements = size_t(keys.rows * cuda::plane_stride(keys.dim));
+    const int64_t tiles = cuda::ceil_div(keys.rows, cuda::kKeyTile);
+    const int64_t rows = tiles * cuda::kKeyTile;
+    high.assign(size_t(rows * cuda::plane_stride(keys.dim)), 0xffff);
+    low.assign(elements, 0x55);
+    facts.assign(size_t(rows), cuda::KeyFacts{kNan, kNan, kNan, kNan});
+    cuda::Launcher launch(nullptr);
+    const bool complete = keys.dtype == DType::bf16;
+    cuda::split_keys(launch, keys.view(), metric, high.data(), complete ? nullptr : low.data(), facts.data());
+    if (complete) low.clear();
+    expect(launch.error() == cudaSuccess, "split_keys launches");
+  }
+
+  cuda::KeyPlanes view() const { return {high.data(), low.empty() ? nullptr : low.data(), facts.data()}; }
 };
 
 inline void check_search(const char* name, const Search& s) {
@@ -44,32 +76,45 @@ inline void check_search(const char* name, const Search& s) {
   if (s.fill == rising || s.fill == falling) std::fill(queries.values.begin(), queries.values.end(), 1.0f);
   queries.store();
   keys.store();
-  std::vector<float> scores(size_t(s.queries * s.k), kNan);
+  std::vector<float> scores(size_t(s.queries * s.k), kNan), ceilings;
   std::vector<int64_t> ids(scores.size(), -7);
   const auto allowed = std::make_unique<bool[]>(size_t(s.keys));
   for (int64_t n = 0; n < s.keys; ++n) allowed[size_t(n)] = !s.filter.allows || s.filter.allows(n);
-  std::vector<int64_t> excluded;
-  for (int64_t q = 0; q < s.queries; ++q)
+  std::vector<int64_t> excluded, query_labels, key_labels;
+  for (int64_t q = 0; q < s.queries; ++q) {
     for (int64_t e = 0; e < s.filter.num_excluded; ++e) excluded.push_back(s.filter.excludes(q, e));
-  const SearchParams params = {queries.view(),
-                               keys.view(),
-                               s.metric,
-                               s.k,
-                               scores.data(),
-                               ids.data(),
-                               {s.filter.allows ? allowed.get() : nullptr,
-                                s.filter.excludes ? excluded.data() : nullptr, s.filter.num_excluded}};
-  std::vector<uint64_t> workspace(size_t(cuda::search_workspace_bytes(params, s.tuning) / 8),
+    if (s.filter.query_label) query_labels.push_back(s.filter.query_label(q));
+    if (s.ceiling) ceilings.push_back(s.ceiling(q));
+  }
+  for (int64_t n = 0; s.filter.key_label && n < s.keys; ++n) key_labels.push_back(s.filter.key_label(n));
+  SearchParams params = {queries.view(), keys.view(), s.metric, s.k, scores.data(), ids.data()};
+  if (s.filter.allows) params.filter.allowed = allowed.get();
+  if (s.filter.excludes) params.filter.excluded = excluded.data();
+  params.filter.num_excluded = s.filter.num_excluded;
+  if (s.filter.query_label) params.filter.query_labels = query_labels.data();
+  if (s.filter.query_label) params.filter.key_labels = key_labels.data();
+  if (s.ceiling) params.ceilings = ceilings.data();
+  std::vector<uint64_t> workspace(size_t(cuda::search_workspace_bytes(params, s.planes, s.tuning) / 8),
                                   0xabababababababab);
-  expect(cuda::search(params, workspace.data(), nullptr, s.tuning) == cudaSuccess,
-         std::string(name) + ": launches");
+  cudaError_t error;
+  if (s.planes) {
+    const Planes planes(keys, s.metric);
+    const cuda::KeyPlanes view = planes.view();
+    params.keys.data = nullptr;
+    error = cuda::search(params, &view, workspace.data(), nullptr, s.tuning);
+  } else {
+    error = cuda::search(params, nullptr, workspace.data(), nullptr, s.tuning);
+  }
+  expect(error == cudaSuccess, std::string(name) + ": launches");
 
   for (int64_t q = 0; q < s.queries; ++q) {
     std::vector<float> ranks(size_t(s.keys));
     std::vector<int64_t> order;
     for (int64_t n = 0; n < s.keys; ++n) {
-      ranks[size_t(n)] = rank_value(s.metric, score_of(s.metric, queries.row(q), keys.row(n), s.dim));
-      if (ranks[size_t(n)] == ranks[size_t(n)] && !s.filter.rejects(q, n)) order.push_back(n);
+      const float score = score_of(s.metric, queries.row(q), keys.row(n), s.dim);
+      ranks[size_t(n)] = rank_value(s.metric, score);
+      const bool beats = s.ceiling && (s.metric == Metric::l2 ? score < s.ceiling(q) : score > s.ceiling(q));
+      if (score == score && !beats && !s.filter.rejects(q, n)) order.push_back(n);
     }
     std::stable_sort(order.begin(), order.end(),
                      [&](int64_t a, int64_t b) { return ranks[size_t(a)] > ranks[size_t(b)]; });
@@ -98,15 +143,15 @@ inline void search_off_tile() {
 
 inline void search_ties() {
   for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    check_search("few integers", {5, 200, 3, 40, few_integers, metric});
+    check_search("few integers", {5, 300, 3, 40, few_integers, metric});
     check_search("all equal", {3, 300, 5, 70, all_equal, metric});
   }
 }
 
 inline void search_sorted_keys() {
-  check_search("rising", {3, 400, 2, 10, rising});
-  check_search("rising, nearer", {3, 400, 2, 10, falling, Metric::l2});
-  check_search("falling", {3, 400, 2, 10, falling});
+  check_search("rising", {3, 1300, 2, 10, rising});
+  check_search("rising, nearer", {3, 1300, 2, 10, falling, Metric::l2});
+  check_search("falling", {3, 1300, 2, 10, falling});
 }
 
 inline void search_any_k() {
@@ -114,9 +159,7 @@ inline void search_any_k() {
   check_search("k > N", {3, 150, 4, 190, few_integers, Metric::l2});
   check_search("k = 0", {3, 150, 4, 0, gaussian});
   check_search("k beyond one block's sort", {2, 2400, 2, 2300, few_integers});
-  check_search(
-      "k and N beyond one block's sort, in chunks",
-      {1, 5200, 1, 2100, few_integers, Metric::inner_product, DType::f32, 0, {16, 2100, 2200, 1 << 20}});
+  check_search("k beyond one block's sort, of a scan", {1, 8500, 1, 2100, few_integers});
 }
 
 inline void search_empty() {
@@ -128,92 +171,38 @@ inline void search_empty() {
 
 inline void search_values() {
   for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    check_search("wild", {9, 200, 2, 30, wild, metric});
-    check_search("mostly NaN", {3, 200, 1, 60, mostly_nan, metric});
+    check_search("wild", {9, 400, 2, 30, wild, metric});
+    check_search("mostly NaN", {3, 400, 1, 60, mostly_nan, metric});
+    check_search("norms from tiny to huge", {5, 500, 7, 12, any_norm, metric});
   }
 }
 
-inline void search_plan() {
-  // Three passes over the queries; chunks that outgrow the sort of one block.
-  check_search("passes", {7, 150, 3, 5, few_integers, Metric::l2, DType::f32, 0, {3, 32, 64, 1 << 20}});
-  check_search("radix merge",
-               {2, 2600, 2, 20, few_integers, Metric::l2, DType::f32, 0, {16, 2500, 4096, 1 << 20}});
-  check_search("little memory",
-               {5, 150, 3, 5, gaussian, Metric::cosine, DType::f32, 0, {4096, 32, 4096, 1024}});
-}
-
-// Chunks that begin within tiles: at keys 0, 50, 100, 170.
-constexpr cuda::SearchTuning kUnevenChunks = {4096, 50, 70, 1 << 20};
-
-inline void search_allowed() {
-  Search s = {5, 230, 6, 12, few_integers, Metric::inner_product, DType::f32, 1, kUnevenChunks};
+// More queries than one tile holds, runs of several lengths, and the same keys as planes.
+inline void search_scans() {
+  constexpr cuda::SearchTuning longer = {1 << 20, 1 << 20, 256, 4};
   for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    s.metric = metric;
-    s.fill = wild;
-    s.filter.allows = [](int64_t key) { return key % 3 == 1; };
-    check_search("every third key", s);
-    s.fill = few_integers;
-    s.filter.allows = [](int64_t key) { return key == 49 || key == 50 || key == 229; };
-    check_search("fewer than k keys", s);
-    s.filter.allows = [](int64_t) { return false; };
-    check_search("no key", s);
+    check_search("two tiles of queries", {130, 600, 70, 3, gaussian, metric});
+    check_search("some queries", {40, 1500, 33, 5, gaussian, metric, DType::f32, 3, longer});
+    check_search("passes over the queries",
+                 {7, 900, 3, 5, gaussian, metric, DType::f32, 0, {6000, 1, 64, 4}});
+    for (DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+      Search s = {9, 1400, 70, 6, gaussian, metric, dtype, 2, longer};
+      s.planes = true;
+      check_search("planes", s);
+      s.fill = any_norm;
+      check_search("planes of any norm", s);
+    }
   }
-  s.k = 230;
-  check_search("no key, k = N", s);
-
-  Search sorted = {3, 400, 2, 10, rising};
-  sorted.filter.allows = [](int64_t key) { return key < 100 || key == 399; };
-  check_search("the best not allowed", sorted);
-  sorted.fill = falling;
-  sorted.filter.allows = [](int64_t key) { return key >= 300; };
-  check_search("whole tiles and chunks not allowed", sorted);
-
-  Search longer = {1, 5200, 1, 2100, few_integers, Metric::l2};
-  longer.tuning = {16, 2100, 2200, 1 << 20};
-  longer.filter.allows = [](int64_t key) { return key % 2 == 0; };
-  check_search("k and N beyond one block's sort", longer);
 }
 
-inline void search_excluded() {
-  Search s = {7, 230, 6, 12, few_integers, Metric::inner_product, DType::f32, 0, kUnevenChunks};
-  s.filter.excludes = [](int64_t, int64_t) -> int64_t { return -1; };
-  check_search("no places", s);
-  s.filter.num_excluded = 3;
-  check_search("padding only", s);
+// More keys lie within the error bound of the best than buffers hold: canonical scores of all keys decide.
+inline void search_near_duplicates() {
   for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    s.metric = metric;
-    s.filter.num_excluded = 1;
-    s.filter.excludes = [](int64_t query, int64_t) { return query + 47; };
-    check_search("one key of each query", s);
-    s.filter.num_excluded = 40;
-    s.filter.excludes = [](int64_t query, int64_t place) {
-      const int64_t outside[] = {-1, -2, 230, 231, 1 << 30, (int64_t(1) << 32) + 5, INT64_MIN, INT64_MAX};
-      return place % 2 ? outside[place / 2 % 8] : place / 8 * 11 + query;
-    };
-    check_search("repeated and beyond the keys", s);
+    check_search("near duplicates", {18, 1300, 19, 4, near_duplicates, metric});
+    Search s = {3, 1300, 19, 4, near_duplicates, metric, DType::f32, 0, {1 << 20, 1 << 20, 64, 64}};
+    s.filter.allows = [](int64_t key) { return key % 3 != 1; };
+    check_search("in parts, filtered", s);
   }
-  s.tuning.max_queries = 3;
-  check_search("in passes over the queries", s);
-
-  Search sorted = {2, 400, 2, 10, rising};
-  sorted.filter.num_excluded = 395;
-  sorted.filter.excludes = [](int64_t query, int64_t place) { return 399 - place - query; };
-  check_search("the best, fewer than k left", sorted);
-  sorted.filter.num_excluded = 400;
-  sorted.filter.excludes = [](int64_t, int64_t place) { return place; };
-  check_search("every key", sorted);
-}
-
-inline void search_allowed_and_excluded() {
-  Search s = {18, 300, 20, 30, gaussian, Metric::cosine, DType::bf16, 2, kUnevenChunks};
-  s.filter.allows = [](int64_t key) { return key % 7 < 2; };
-  s.filter.num_excluded = 35;
-  s.filter.excludes = [](int64_t query, int64_t place) {
-    return place % 5 ? place * 7 + query % 2 : int64_t(-1);
-  };
-  check_search("both", s);
-  s.keys = 0;
-  check_search("no keys", s);
 }
 
 }  // namespace fastret

@@ -43,7 +43,7 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace simt {
 
-enum class Wait { none, shuffle, ballot, warp_barrier, block_barrier, exited };
+enum class Wait { none, shuffle, ballot, warp_barrier, warp_instruction, block_barrier, exited };
 
 struct Fibre {
   ucontext_t context;
@@ -66,6 +66,8 @@ struct Machine {
   // one.
   std::vector<uint64_t> published[2];
   std::vector<unsigned> generation;
+  std::vector<unsigned char> dynamic_shared;
+  uint64_t blocks_run = 0;
   std::mt19937 order{0};
 };
 inline Machine machine;
@@ -116,6 +118,8 @@ inline bool release(unsigned begin, unsigned end) {
 
 inline void run_block() {
   const unsigned threads = blockDim.x;
+  ++machine.blocks_run;
+  std::fill(machine.dynamic_shared.begin(), machine.dynamic_shared.end(), 0xff);  // NaN, until it is written
   for (Fibre& fibre : machine.fibres) {
     fibre.wait = Wait::none;
     getcontext(&fibre.context);
@@ -162,6 +166,15 @@ inline void require_all_lanes(unsigned mask) {
 
 inline void __syncthreads() {
   simt::wait_for(simt::Wait::block_barrier);
+}
+inline int __syncthreads_or(int predicate) {
+  static int any;
+  simt::wait_for(simt::Wait::block_barrier);
+  any = 0;
+  simt::wait_for(simt::Wait::block_barrier);
+  any |= predicate != 0;
+  simt::wait_for(simt::Wait::block_barrier);
+  return any;
 }
 inline void __syncwarp(unsigned mask = 0xffffffffu) {
   simt::require_all_lanes(mask);
@@ -223,6 +236,12 @@ struct cudaLaunchConfig_t {
   cudaStream_t stream = nullptr;
 };
 
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
+  return cudaSuccess;
+}
+
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
@@ -236,6 +255,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   for (simt::Fibre& fibre : machine.fibres)
     if (!fibre.stack) fibre.stack = std::make_unique<char[]>(simt::kStackBytes);
   machine.generation.assign(threads, 0);
+  machine.dynamic_shared.resize(config->dynamicSmemBytes);
   for (auto& published : machine.published) published.assign(threads, 0);
   std::vector<unsigned> order(blocks);
   std::iota(order.begin(), order.end(), 0u);
