@@ -49,7 +49,7 @@ __device__ __forceinline__ void restart_row(const MergeParams& p, int64_t row, u
 }
 
 // One block per row, for k <= kSortInBlock.
-__global__ void __launch_bounds__(kThreads) merge_rows(MergeParams p) {
+__global__ void __launch_bounds__(kThreads, 6) merge_rows(MergeParams p) {
   __shared__ SelectionState state;
   __shared__ uint64_t list[kSortInBlock];
   const int64_t row = blockIdx.x;

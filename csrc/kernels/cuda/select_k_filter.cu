@@ -1,0 +1,250 @@
+// Long rows. A sample of the row gives a key that, most likely, a few more than k keys reach; those that do
+// become candidates while the row is read once, and the k best of them are sorted. Keys include the column,
+// so that ties are as rare as anything else beyond the threshold. Where the sample misled, too few or too
+// many reach the threshold, which their count tells: then one block selects from the whole row, slower but as
+// exactly.
+#include <cmath>
+
+#include "kernels/cuda/select_k_paths.cuh"
+#include "kernels/cuda/shared_list.cuh"
+
+namespace fastret::cuda {
+namespace {
+
+constexpr uint64_t kLowestKey = 1;  // every key but kNothing reaches it
+
+struct Plan {
+  int64_t k;            // places that can be filled
+  int64_t rows;         // per pass
+  int sample_bits;      // the sample has 2^sample_bits columns
+  uint32_t reach;       // the threshold is the sample's key of this rank
+  int64_t capacity;     // candidates of a row
+  int64_t segments;     // of a row, a block for each
+  int64_t segment;      // 16-byte vectors
+  bool sorts_in_block;  // the k best
+};
+
+Plan plan_filter(const SelectKParams& p, const SelectKTuning& tuning) {
+  Plan plan = {};
+  const int64_t columns = p.values.dim;
+  plan.k = std::min(p.k, columns);
+  plan.sorts_in_block = plan.k <= kSortInBlock;
+
+  const int64_t wanted = std::clamp<int64_t>(columns / tuning.columns_per_sample, kThreads, kMostSamples);
+  while (int64_t(2) << plan.sample_bits <= std::min(wanted, columns)) ++plan.sample_bits;
+  const double columns_per_sample = double(columns) / double(int64_t(1) << plan.sample_bits);
+  // How many of the k best the sample holds varies by the square root of that number; so does how many of the
+  // row are above the threshold. The 1 is for numbers below 1.
+  const auto at_most = [&](double expected) { return expected + tuning.spread * (1 + std::sqrt(expected)); };
+  const double reach = std::ceil(std::max(1.0, at_most(double(plan.k) / columns_per_sample)));
+  plan.reach = uint32_t(reach);
+  plan.capacity = std::clamp(int64_t(at_most(reach) * columns_per_sample), plan.k, columns);
+
+  const int64_t row_bytes = plan.capacity * int64_t(sizeof(uint64_t));
+  plan.rows = plan.sorts_in_block ? std::clamp<int64_t>(tuning.candidate_bytes / row_bytes, 1,
+                                                        std::max<int64_t>(1, p.values.rows))
+                                  : rows_per_sort(p, 2 * row_bytes, tuning);
+
+  const int64_t vectors = columns * bytes_of(p.values.dtype) / 16 + 2;  // and those cut by the row's ends
+  const int64_t most = std::max<int64_t>(1, columns / tuning.segment_columns);
+  plan.segments = std::clamp<int64_t>(ceil_div(tuning.target_blocks, plan.rows), 1, most);
+  plan.segment = ceil_div(vectors, plan.segments);
+  plan.segments = ceil_div(vectors, plan.segment);
+  return plan;
+}
+
+// Column i of the sample: one of each of 2^sample_bits stretches of the row, at a place within it that
+// follows no period of the row's.
+__device__ __forceinline__ uint32_t sampled_column(uint32_t i, int64_t columns, int sample_bits) {
+  const uint64_t begin = (uint64_t(i) * uint64_t(columns)) >> sample_bits;
+  const uint64_t end = ((uint64_t(i) + 1) * uint64_t(columns)) >> sample_bits;
+  uint32_t mixed = (i + 1) * 0x9e3779b9u;
+  mixed = (mixed ^ mixed >> 16) * 0x85ebca6bu;
+  mixed ^= mixed >> 13;
+  return uint32_t(begin + ((end - begin) * mixed >> 32));
+}
+
+// One block per row.
+__global__ void __launch_bounds__(kThreads)
+    sample_thresholds(SelectKParams p, int64_t first_row, Plan plan, RowCandidates candidates) {
+  __shared__ SelectionState state;
+  __shared__ uint32_t ordered[kMostSamples];
+  const int64_t row = blockIdx.x;
+  const RankedRows rows(p);
+  const uint32_t samples = 1u << plan.sample_bits;
+#pragma unroll 8
+  for (uint32_t i = threadIdx.x; i < samples; i += kThreads)
+    ordered[i] = rows.ordered(first_row + row, sampled_column(i, p.values.dim, plan.sample_bits));
+  __syncthreads();
+  const auto source = [&](int64_t i) {
+    return rank_key(ordered[i], sampled_column(uint32_t(i), p.values.dim, plan.sample_bits));
+  };
+  const uint64_t threshold = kth_largest(source, samples, plan.reach, state);
+  if (threadIdx.x == 0) {
+    candidates.thresholds[row] = threshold;
+    candidates.counts[row] = 0;
+  }
+}
+
+struct alignas(16) Vector {
+  uint32_t words[4];
+};
+
+// A row as 16-byte vectors at addresses that 16 divides; beyond the row's ends they hold NaN.
+template <class Element>
+struct RowVectors {
+  static constexpr int kElements = 16 / sizeof(Element);
+  const Element* data;
+  int64_t columns;
+  int before;  // elements of the first vector that precede the row
+
+  __device__ RowVectors(const SelectKParams& p, int64_t row)
+      : data(static_cast<const Element*>(p.values.data) + row * p.values.row_stride),
+        columns(p.values.dim),
+        before(int(reinterpret_cast<uintptr_t>(data) % 16 / sizeof(Element))) {}
+
+  __device__ int64_t column(int64_t vector, int element) const {
+    return vector * kElements - before + element;
+  }
+
+  __device__ Vector load(int64_t vector) const {
+    const int64_t first = column(vector, 0);
+    if (first >= 0 && first + kElements <= columns) return *reinterpret_cast<const Vector*>(data + first);
+    Vector partial = {{~0u, ~0u, ~0u, ~0u}};
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) {
+      if (first + i < 0 || first + i >= columns) continue;
+      const int shift = i * int(sizeof(Element)) % 4 * 8;
+      uint32_t& word = partial.words[i * int(sizeof(Element)) / 4];
+      word = (word & ~(uint32_t(Element(~0u)) << shift)) | uint32_t(data[first + i]) << shift;
+    }
+    return partial;
+  }
+
+  // As RankedRows takes it.
+  static __device__ uint32_t bits(const Vector& vector, int element) {
+    if (sizeof(Element) == 4) return vector.words[element];
+    const uint32_t word = vector.words[element / 2];
+    return element % 2 ? word & 0xffff0000u : word << 16;
+  }
+};
+
+// One block per segment, the segments of a row side by side.
+template <class Element>
+__global__ void __launch_bounds__(kThreads)
+    filter_segments(SelectKParams p, int64_t first_row, Plan plan, RowCandidates candidates) {
+  constexpr int kElements = RowVectors<Element>::kElements;
+  constexpr int kVectors = 16 / kElements;  // of a thread in flight: 16 values
+  const int64_t row = blockIdx.x / plan.segments, segment = blockIdx.x % plan.segments;
+  const RowVectors<Element> vectors(p, first_row + row);
+  const RankedRows rows(p);
+  const uint64_t threshold = candidates.thresholds[row];
+  uint64_t* kept = candidates.keys + row * candidates.capacity;
+
+  const int64_t end = (segment + 1) * plan.segment;
+  for (int64_t first = segment * plan.segment; first < end; first += kVectors * kThreads) {
+    Vector loaded[kVectors];
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t vector = first + v * kThreads + threadIdx.x;
+      loaded[v] = vectors.load(vector < end ? vector : INT64_MAX / 16);
+    }
+    uint64_t keys[16];
+    uint32_t reaching = 0;
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) {
+        uint64_t& key = keys[v * kElements + i];
+        key = rank_key(rows.ordered(RowVectors<Element>::bits(loaded[v], i)),
+                       uint32_t(vectors.column(first + v * kThreads + threadIdx.x, i)));
+        reaching += key >= threshold;
+      }
+    }
+    if (!__ballot_sync(kAllLanes, reaching > 0)) continue;
+    const uint32_t inclusive = warp_inclusive_sum(reaching);
+    uint32_t place = 0;
+    if (threadIdx.x % 32 == 31) place = atomicAdd(&candidates.counts[row], inclusive);
+    place = __shfl_sync(kAllLanes, place, 31) + inclusive - reaching;
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      if (keys[i] < threshold) continue;
+      if (place < candidates.capacity) kept[place] = keys[i];
+      ++place;
+    }
+  }
+}
+
+// One block per row, which has work only where the sample misled.
+__global__ void __launch_bounds__(kThreads)
+    settle_rows(SelectKParams p, int64_t first_row, uint32_t k, RowCandidates candidates) {
+  __shared__ SelectionState state;
+  const int64_t row = blockIdx.x;
+  const uint32_t count = candidates.counts[row];
+  const bool enough = count >= k || candidates.thresholds[row] == kLowestKey;
+  if (enough && count <= candidates.capacity) return;
+  const RankedRows rows(p);
+  const auto source = [&](int64_t column) { return rows.key(first_row + row, column); };
+  const uint32_t selected =
+      select_largest(source, p.values.dim, k, state, candidates.keys + row * candidates.capacity);
+  if (threadIdx.x == 0) candidates.counts[row] = selected;
+}
+
+// One block per row, for k <= kSortInBlock.
+__global__ void __launch_bounds__(kThreads)
+    select_candidates(SelectKParams p, int64_t first_row, uint32_t k, RowCandidates candidates) {
+  __shared__ SelectionState state;
+  __shared__ uint64_t list[kSortInBlock];
+  const int64_t row = blockIdx.x;
+  const uint64_t* keys = candidates.keys + row * candidates.capacity;
+  uint32_t listed = candidates.counts[row];
+  // Selecting costs about as much as sorting a few keys.
+  if (listed <= kThreads || listed <= k) {
+    for (uint32_t i = threadIdx.x; i < listed; i += kThreads) list[i] = keys[i];
+  } else {
+    listed = select_largest([&](int64_t i) { return keys[i]; }, listed, k, state, list);
+  }
+  write_sorted(p, first_row + row, list, listed);
+}
+
+struct Buffers {
+  RowCandidates candidates;
+  SortBuffers sort;
+  int64_t bytes;
+};
+
+Buffers lay_out(const Plan& plan, void* workspace) {
+  Workspace pieces(workspace);
+  Buffers buffers = {};
+  const int64_t keys = plan.rows * plan.capacity;
+  buffers.candidates = {pieces.take<uint64_t>(keys), pieces.take<uint32_t>(plan.rows),
+                        pieces.take<uint64_t>(plan.rows), plan.capacity};
+  if (!plan.sorts_in_block) buffers.sort = take_sort_buffers(pieces, keys, buffers.candidates.keys);
+  buffers.bytes = pieces.bytes();
+  return buffers;
+}
+
+}  // namespace
+
+int64_t filter_rows_workspace_bytes(const SelectKParams& p, const SelectKTuning& tuning) {
+  return lay_out(plan_filter(p, tuning), nullptr).bytes;
+}
+
+void filter_rows(Launcher& launch, const SelectKParams& p, void* workspace, const SelectKTuning& tuning) {
+  const Plan plan = plan_filter(p, tuning);
+  const Buffers buffers = lay_out(plan, workspace);
+  const auto filter = p.values.dtype == DType::f32 ? filter_segments<uint32_t> : filter_segments<uint16_t>;
+  const uint32_t k = uint32_t(plan.k);
+  for (int64_t first_row = 0; first_row < p.values.rows; first_row += plan.rows) {
+    const int64_t rows = std::min(plan.rows, p.values.rows - first_row);
+    launch(sample_thresholds, rows, p, first_row, plan, buffers.candidates);
+    launch(filter, rows * plan.segments, p, first_row, plan, buffers.candidates);
+    launch(settle_rows, rows, p, first_row, k, buffers.candidates);
+    if (plan.sorts_in_block)
+      launch(select_candidates, rows, p, first_row, k, buffers.candidates);
+    else
+      sort_candidates(launch, p, first_row, rows, buffers.candidates, buffers.sort);
+  }
+}
+
+}  // namespace fastret::cuda
