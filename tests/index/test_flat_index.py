@@ -224,7 +224,7 @@ def test_many_small_adds_move_the_rows_only_a_few_times() -> None:
     index, storages = FlatIndex(2), set()
     for _ in range(2000):
         index.add(torch.zeros(1, 2))
-        storages.add(index._vectors.data_ptr())
+        storages.add(index.vectors.data_ptr())
     assert index.ntotal == 2000
     assert len(storages) < 30
 
@@ -338,7 +338,7 @@ def test_repr_tells_what_it_holds() -> None:
             ValueError,
             r"FlatIndex.search: queries must be \[n, 8\], got \[2, 7\]",
         ),
-        (lambda i: i.search(vectors(2), -1), ValueError, "search: k must .*-1"),
+        (lambda i: i.search(vectors(2), -1), ValueError, "FlatIndex.search: k must .*-1"),
         (
             lambda i: i.range_search(vectors(2, 7), 1.0),
             ValueError,

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from fastret import FlatIndex
-from fastret.index import MappedFlatIndex
 
 DIM = 40
 SHARD_BYTES = 64 * DIM * 4  # of float32: 64 rows
@@ -52,7 +51,7 @@ def test_the_bits_are_those_of_the_index_in_memory(tmp_path: Path, first_pass: s
     packed = first_pass != "unpacked"
     index = saved(path, 500, metric, first_pass if packed else "auto", packed)
     mapped = FlatIndex.load(path, mmap=True, shard_bytes=SHARD_BYTES)
-    assert len(list(mapped._shards("test"))) == 8
+    assert len(list(mapped._contents.storage.shards("test"))) == 8
     threshold = {"ip": 3.0, "cosine": 0.1, "l2": 70.0}[metric]
     filters = {"allowed_ids": index.ids[::3], "excluded_ids": index.search(queries, 5)[1]}
     for k in (0, 1, 10, 200, 600):
@@ -110,7 +109,7 @@ def test_the_vectors_stay_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "index"
     saved(path)
     mapped = FlatIndex.load(path, mmap=True)
-    packing = mapped._packing.packed(mapped.vectors).packing
+    packing = mapped._contents.storage.packed(500).packing
     in_memory = [
         [int(end, 16) for end in line.split()[0].split("-")] + line.split()[1:2]
         for line in Path("/proc/self/maps").read_text().splitlines()
@@ -143,7 +142,7 @@ def test_it_cannot_be_changed(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"^{sentence}$"):
             change()
     mapped.search(random(100), 3)
-    assert mapped._packing.nbytes == 0
+    assert mapped._contents.storage.packed(500) is None
     index.pack()
     index.save(path)
     FlatIndex.load(path, mmap=True).pack()  # it is packed already
@@ -211,8 +210,8 @@ def test_pickles_carry_the_path_alone(tmp_path: Path) -> None:
     pickled = pickle.dumps(FlatIndex.load(tmp_path / "index", mmap=True, shard_bytes=SHARD_BYTES))
     assert len(pickled) < 1000
     mapped = pickle.loads(pickled)
-    assert isinstance(mapped, MappedFlatIndex)
-    assert len(list(mapped._shards("test"))) == 8
+    assert isinstance(mapped, FlatIndex)
+    assert len(list(mapped._contents.storage.shards("test"))) == 8
     assert_same(mapped.search(random(9), 5), index.search(random(9), 5))
 
 

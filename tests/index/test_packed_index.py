@@ -93,7 +93,7 @@ def test_queries_are_remembered_only_until_they_have_served(
     for _ in range(70):
         index.search(torch.ones(1, dim), 3)
     assert packs == ([10] if (dim, first_pass) == (DIM, "auto") else [])
-    assert index._packing._sample == []
+    assert index._contents.storage.packing._sample == []
 
 
 def test_memory_tells_the_bytes_of_each_part() -> None:
@@ -207,7 +207,7 @@ def test_many_small_adds_to_a_packed_index_move_its_panels_only_a_few_times() ->
     index.pack()
     for _ in range(1500):
         index.add(vectors(1))
-        storages.add(index._packing.packed(index.vectors).packing.panels.data_ptr())
+        storages.add(index._contents.storage.packed(index.ntotal).packing.panels.data_ptr())
     assert len(storages) < 10
     assert index.memory()["packed keys"] < 2 * 2100 * (DIM + 20)
 

@@ -36,7 +36,7 @@ def filled(n: int = 400, metric: str = "ip") -> FlatIndex:
 
 
 def packing_of(index: FlatIndex) -> Packing:
-    packed = index._packing.packed(index.vectors)
+    packed = index._contents.storage.packed(index.ntotal)
     assert packed is not None and packed.packing is not None
     return packed.packing
 
@@ -130,7 +130,7 @@ def test_an_outgrown_frame_keeps_its_sample_queries(by_itself: bool) -> None:
     index.add(more)
     assert not torch.equal(packing_of(index).frame, frame)
     assert has_axes(index)
-    assert len(index._packing._packed_with) <= 64
+    assert len(index._contents.storage.packing._packed_with) <= 64
     assert_answers(index, torch.cat([decaying(100), more]))
     index.remove([0])
     index.pack()
@@ -156,7 +156,7 @@ def test_files_keep_axes_and_bits(tmp_path: Path, metric: str) -> None:
         assert torch.equal(after.tensors()[name].view(torch.int32), tensor.view(torch.int32)), name
     assert_answers(loaded, keys, "loaded")
     mapped = FlatIndex.load(tmp_path / "index", mmap=True, shard_bytes=64 * DIM * 4)
-    assert len(list(mapped._shards("test"))) == 8
+    assert len(list(mapped._contents.storage.shards("test"))) == 8
     assert_answers(mapped, keys, "mapped")
     loaded.add(decaying(40, seed=5))
     assert has_axes(loaded)

@@ -193,11 +193,11 @@ def test_keys_on_a_cuda_device_become_planes() -> None:
     from torch._subclasses import FakeTensorMode
 
     with FakeTensorMode():
-        keys = torch.empty(300, 70, device="cuda")
+        queries, keys = torch.empty(5, 70, device="cuda"), torch.empty(300, 70, device="cuda")
         packed = fastret.pack(keys, metric="l2")
         assert isinstance(packed.source, SplitPlanes)
         assert packed.shape == (300, 70) and packed.device == keys.device
-        scores, ids = fastret.search(keys[:5], packed, 7)
+        scores, ids = fastret.search(queries, packed, 7)
         assert scores.shape == ids.shape == (5, 7) and scores.device == keys.device
 
 

@@ -16,6 +16,9 @@ class Filters(NamedTuple):
     allowed: Tensor | None = None  # [N] bool
     excluded: Tensor | None = None  # [Q, E] positions
 
+    def to(self, device: torch.device) -> Filters:
+        return Filters(*(None if part is None else part.to(device) for part in self))
+
     def of_shard(self, first: int, last: int) -> Filters:
         """Those of the rows first ... last - 1 alone, which then count from 0."""
         return Filters(

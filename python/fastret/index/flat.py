@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import os
-import threading
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..ops import PackedKeys, SearchExplanation, explain_search, range_search, search
+from ..ops import SearchExplanation
 from ..ops.arrays import FLOAT_DTYPES, METRICS, Array, Metric, check_k, like, to_tensor
 from ..ops.first_pass import FirstPass, first_pass_number
-from ..ops.packing import packed_first_pass
 from .file_format import IndexFile, read_index_file, write_index_file
 from .filters import Filters, filters_of
 from .ids import MOST_IDS, Ids, checked_id_list, positions_of, refuse_taken
-from .lazy_packing import LazyPacking
+from .mapped_storage import MappedStorage
+from .placement import Device, Placement, StorageKind
+from .storage import Lock, Storage, roomier
 
 _SELF_QUERIES = 8192  # of search_self at a time
+
+
+class _Contents(NamedTuple):
+    """Replaced as a whole, so that an interrupt leaves either the old or the new."""
+
+    storage: Storage
+    ids: Tensor  # [room] int64
+    ntotal: int
+    next_id: int
+    ids_ascend: bool
 
 
 class FlatIndex:
@@ -35,7 +47,15 @@ class FlatIndex:
         metric: "ip" (inner product), "cosine", or "l2" (squared Euclidean distance).
         dtype: how vectors are stored: float32, bfloat16 or float16. Added vectors are rounded to it; one with a
             finite element that float16 cannot hold is refused.
-        device: where vectors are stored and searched.
+        device: where vectors are stored and searched, queries are taken and answers given.
+        devices: instead, several devices that share the vectors and search their own at once, for example
+            `range(torch.cuda.device_count())`. Queries and answers are on the first one.
+        storage: how the vectors are kept. "planes", the default on a CUDA device: there, exactly, in the 4 bytes per
+            element (bfloat16: 2) that its first pass reads half of. "host": in the host's memory, pinned for a CUDA
+            device, from where every search takes them to the device in chunks: for more vectors than it can hold.
+            "auto": planes on a CUDA device; on others as they are given.
+        workspace_mib: the most MiB that a search takes on each device beyond the index, its queries and its results,
+            as far as one query and a few hundred vectors allow; on the CPU only chunks of "host" heed it.
         first_pass: "auto", "int8", "int16" or "float32": what searches on the CPU begin with, see `fastret.search`.
             Once enough queries have come to make it worth it, the vectors are packed for it, see `fastret.pack`:
             with "auto" that takes a quarter of the memory of float32 vectors. "float32" never packs.
@@ -55,7 +75,10 @@ class FlatIndex:
         metric: Metric = "ip",
         *,
         dtype: torch.dtype = torch.float32,
-        device: str | torch.device = "cpu",
+        device: Device = "cpu",
+        devices: Sequence[Device] | None = None,
+        storage: StorageKind = "auto",
+        workspace_mib: int = 1024,
         first_pass: FirstPass = "auto",
     ) -> None:
         if not hasattr(dim, "__index__") or isinstance(dim, bool):
@@ -72,36 +95,38 @@ class FlatIndex:
         self.metric = metric
         self.first_pass = first_pass
         self.dtype = dtype
-        self.device = _usable_device(device)
-        self._lock = threading.RLock()  # for what a read changes: the order of rows, and their packed keys
-        self._clear()
+        self._lock = Lock()  # for what a read changes: the order of rows
+        self._hold(Placement(device, devices, storage, workspace_mib).storage(dim, metric, dtype, first_pass))
 
     def reset(self) -> None:
         """Forget every vector; default ids start at 0 again."""
-        self._clear()
+        storage = self._contents.storage
+        storage.refuse_change("reset")
+        self._hold(storage.empty())
 
-    def _clear(self) -> None:
-        # Both have room for more rows than ntotal, so that many small adds copy each row only a few times.
-        self._vectors = torch.empty((0, self.dim), dtype=self.dtype, device=self.device)  # [capacity, D]
-        self._ids = torch.empty(0, dtype=torch.int64, device=self.device)  # [capacity]
-        self._ntotal = 0
-        self._next_id = 0
-        self._ids_ascend = True
-        self._packing = LazyPacking(self.metric, self.first_pass)
+    def _hold(self, storage: Storage, ids: Tensor | None = None, next_id: int = 0) -> None:
+        """Make a storage, with vectors under `ids` (ascending; None: nothing yet), all that the index has."""
+        ids = torch.empty(0, dtype=torch.int64, device=storage.device) if ids is None else ids
+        self._contents = _Contents(storage, ids, len(ids), next_id, ids_ascend=True)
+
+    @property
+    def device(self) -> torch.device:
+        """Where queries are taken and answers given."""
+        return self._contents.storage.device
 
     @property
     def ntotal(self) -> int:
         """N, the number of vectors."""
-        return self._ntotal
+        return self._contents.ntotal
 
     def __len__(self) -> int:
-        return self._ntotal
+        return self.ntotal
 
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
         return (
-            f"FlatIndex(dim={self.dim}, metric={self.metric!r}, ntotal={self.ntotal}, "
-            f"dtype={dtype}, device={str(self.device)!r})"
+            f"FlatIndex(dim={self.dim}, metric={self.metric!r}, ntotal={self.ntotal}, dtype={dtype}, "
+            f"{self._contents.storage.placement})"
         )
 
     def __copy__(self) -> FlatIndex:
@@ -111,14 +136,18 @@ class FlatIndex:
     @property
     def ids(self) -> Tensor:
         """[N] int64, ascending."""
-        self._sort_by_id()
-        return self._ids[: self._ntotal]
+        contents = self._sorted()
+        return contents.ids[: contents.ntotal]
 
     @property
     def vectors(self) -> Tensor:
-        """[N, D], in the order of `ids`: the keys of every search. A view: do not write to it."""
-        self._sort_by_id()
-        return self._vectors[: self._ntotal]
+        """[N, D], in the order of `ids`: the keys of every search.
+
+        A view, not to be written to, of vectors on the CPU or in the host's memory, where it then is; a copy, made
+        anew each time, of planes.
+        """
+        contents = self._sorted()
+        return contents.storage.joined(contents.ntotal)
 
     def add(self, vectors: Array, ids: Ids | None = None) -> None:
         """Add vectors [n, D] under `ids` [n] (unique integers >= 0), by default the next consecutive ones.
@@ -129,35 +158,33 @@ class FlatIndex:
             ValueError, TypeError: vectors that are not [n, D] float32, bfloat16 or float16; ids that are not
                 [n] integers, are negative, repeated or already taken. The index is then unchanged.
         """
+        storage, stored_ids, ntotal, next_id, ids_ascend = self._contents
+        storage.refuse_change("add")
         rows = self._checked_rows("add", "vectors", vectors)
         n = len(rows)
         stored = rows.to(self.dtype)
         if self.dtype == torch.float16 and bool((stored.isinf() & rows.isfinite()).any()):
             raise ValueError("FlatIndex.add: float16 holds elements up to 65504, got a larger one")
         if ids is None:
-            if self._next_id + n > MOST_IDS:
-                raise ValueError(f"FlatIndex.add: no default ids are left beyond {self._next_id - 1}")
-            new_ids = torch.arange(self._next_id, self._next_id + n, device=self.device)
-            smallest, largest = self._next_id, self._next_id + n - 1
+            if next_id + n > MOST_IDS:
+                raise ValueError(f"FlatIndex.add: no default ids are left beyond {next_id - 1}")
+            new_ids = torch.arange(next_id, next_id + n, device=self.device)
+            smallest, largest = next_id, next_id + n - 1
         else:
             new_ids = checked_id_list("FlatIndex.add", ids, self.device)
             if len(new_ids) != n:
                 raise ValueError(f"FlatIndex.add: one id per vector, got {len(new_ids)} ids and {n} vectors")
             smallest, largest = (int(new_ids.min()), int(new_ids.max())) if n else (0, -1)
-            refuse_taken("FlatIndex.add", new_ids, self._ids[: self._ntotal if smallest < self._next_id else 0])
+            refuse_taken("FlatIndex.add", new_ids, stored_ids[: ntotal if smallest < next_id else 0])
         if n == 0:
             return
-        self._reserve(self._ntotal + n)
-        self._vectors[self._ntotal : self._ntotal + n] = stored
-        self._ids[self._ntotal : self._ntotal + n] = new_ids
-        ascending = smallest >= self._next_id and bool((new_ids[1:] > new_ids[:-1]).all())
-        # In an order that leaves no wrong answer behind wherever an interrupt may come.
-        if not (self._ids_ascend and ascending):
-            self._packing.drop()  # the rows are about to change places
-        self._ids_ascend = self._ids_ascend and ascending
-        self._next_id = max(self._next_id, largest + 1)
-        self._ntotal += n
-        self._packing.extend(self._vectors[: self._ntotal])
+        storage.write(stored, ntotal)
+        stored_ids = roomier(stored_ids, ntotal, ntotal + n)
+        stored_ids[ntotal : ntotal + n] = new_ids
+        ids_ascend = ids_ascend and smallest >= next_id and bool((new_ids[1:] > new_ids[:-1]).all())
+        self._contents = _Contents(storage, stored_ids, ntotal + n, max(next_id, largest + 1), ids_ascend)
+        if ids_ascend:  # else they are about to change places
+            storage.extend_packing(ntotal + n)
 
     def search(
         self,
@@ -185,11 +212,11 @@ class FlatIndex:
             ValueError, TypeError: queries that are not [Q, D] float32, bfloat16 or float16, a negative k, ids that
                 are no integers of these shapes, an unknown first pass.
         """
-        rows = self._checked_rows("search", "queries", queries)
-        filters = filters_of("FlatIndex.search", self.ids, len(rows), allowed_ids, excluded_ids)
-        scores, positions = self._neighbours(rows, k, filters, first_pass)
+        k = check_k("FlatIndex.search", k)
+        rows, filters, contents = self._question("search", queries, allowed_ids, excluded_ids, first_pass)
+        scores, positions = contents.storage.search(rows, contents.ntotal, k, filters, first_pass)
         # Positions ascend with ids, so that "the smaller position first" is "the smaller id first".
-        return _answer(scores, queries), _answer(self._ids_at(positions), queries)
+        return _answer(scores, queries), _answer(_ids_at(positions, contents), queries)
 
     def range_search(
         self,
@@ -211,10 +238,10 @@ class FlatIndex:
             lims [Q + 1] int64, scores float32 and ids int64, of the kind of `queries`: the neighbours of
             query i are scores[lims[i]:lims[i + 1]] and ids[lims[i]:lims[i + 1]], in ascending order of id.
         """
-        rows = self._checked_rows("range_search", "queries", queries)
-        filters = filters_of("FlatIndex.range_search", self.ids, len(rows), allowed_ids, excluded_ids)
-        lims, scores, positions = self._within(rows, threshold, filters, first_pass)
-        return _answer(lims, queries), _answer(scores, queries), _answer(self._ids_at(positions), queries)
+        rows, filters, contents = self._question("range_search", queries, allowed_ids, excluded_ids, first_pass)
+        found = contents.storage.range_search(rows, contents.ntotal, threshold, filters, first_pass)
+        lims, scores, positions = found
+        return _answer(lims, queries), _answer(scores, queries), _answer(_ids_at(positions, contents), queries)
 
     def explain_search(
         self,
@@ -225,13 +252,15 @@ class FlatIndex:
         excluded_ids: Ids | None = None,
         first_pass: FirstPass | None = None,
     ) -> SearchExplanation:
-        """`search`, and how it was answered: see `fastret.explain_search`. Takes and raises what `search` does."""
-        rows = self._checked_rows("explain_search", "queries", queries)
-        filters = filters_of("FlatIndex.explain_search", self.ids, len(rows), allowed_ids, excluded_ids)
-        chosen = self._pass_of(first_pass)
-        keys = self._keys_for(rows, chosen)
-        explanation = explain_search(rows, keys, k, self.metric, first_pass=chosen, **filters._asdict())
-        return dataclasses.replace(explanation, ids=self._ids_at(explanation.ids))
+        """`search`, and how it was answered: see `fastret.explain_search`.
+
+        Takes and raises what `search` does, and ValueError for an index that is searched in parts: of a mapped file,
+        in the host's memory, or on several devices.
+        """
+        k = check_k("FlatIndex.explain_search", k)
+        rows, filters, contents = self._question("explain_search", queries, allowed_ids, excluded_ids, first_pass)
+        explanation = contents.storage.explain_search(rows, contents.ntotal, k, filters, first_pass)
+        return dataclasses.replace(explanation, ids=_ids_at(explanation.ids, contents))
 
     def search_self(self, k: int, *, first_pass: FirstPass | None = None) -> tuple[Tensor, Tensor]:
         """The k best others of every stored vector: scores [N, K] float32 and ids [N, K] int64.
@@ -240,16 +269,17 @@ class FlatIndex:
         Equivalent to `search(index.vectors, k, excluded_ids=index.ids[:, None])`.
         """
         k = check_k("FlatIndex.search_self", k)
-        vectors = self.vectors
-        scores = torch.empty((len(vectors), k), device=self.device)
-        positions = torch.empty((len(vectors), k), dtype=torch.int64, device=self.device)
+        contents = self._sorted()
+        storage, n = contents.storage, contents.ntotal
+        scores = torch.empty((n, k), device=self.device)
+        positions = torch.empty((n, k), dtype=torch.int64, device=self.device)
         # In batches, so that an interrupt is heard in between.
-        for first in range(0, len(vectors), _SELF_QUERIES):
-            batch = slice(first, first + _SELF_QUERIES)
-            rows = vectors[batch]
-            itself = torch.arange(first, first + len(rows), device=self.device)[:, None]
-            scores[batch], positions[batch] = self._neighbours(rows, k, Filters(excluded=itself), first_pass)
-        return scores, self._ids_at(positions)
+        for first in range(0, n, _SELF_QUERIES):
+            batch = slice(first, min(n, first + _SELF_QUERIES))
+            itself = torch.arange(batch.start, batch.stop, device=self.device)[:, None]
+            rows = storage.at(batch).to(self.device)
+            scores[batch], positions[batch] = storage.search(rows, n, k, Filters(excluded=itself), first_pass)
+        return scores, _ids_at(positions, contents)
 
     def pack(self, *, sample_queries: Array | None = None) -> None:
         """Make the vectors ready for many searches now, rather than once searches have made it worth it.
@@ -263,25 +293,38 @@ class FlatIndex:
                 them are kept, for when the index has grown so much that its vectors are packed anew; a file has none.
         """
         sample = None if sample_queries is None else self._checked_rows("pack", "sample_queries", sample_queries)
-        with self._lock:
-            self._sort_by_id()
-            self._packing.pack(self._vectors[: self._ntotal], sample)
+        contents = self._sorted()
+        contents.storage.pack(contents.ntotal, sample)
 
-    def memory(self) -> dict[str, int]:
-        """Bytes held by "vectors", "ids" and "packed keys", room for the next adds included.
+    def memory(self, by: Literal["part", "device"] = "part") -> dict[str, int]:
+        """Bytes held, room for the next adds included.
 
-        Of an index in a file they are 0, and "mapped" tells the bytes that are read from there.
+        by: "part": of "vectors", "ids" and "packed keys" (of planes: the facts beside them); of an index in a file
+            they are 0, and "mapped" tells the bytes that are read from there. "device": by the device that holds them,
+            "cpu" for the host's memory.
         """
-        return {"vectors": self._vectors.nbytes, "ids": self._ids.nbytes, "packed keys": self._packing.nbytes}
+        contents = self._sorted()
+        held = [*contents.storage.parts(), ("ids", contents.ids)]
+        if by == "device":
+            held = [(str(tensor.device), tensor) for _, tensor in held]
+        total = dict.fromkeys(("vectors", "ids", "packed keys") if by == "part" else (), 0)
+        for name, tensor in held:
+            total[name] = total.get(name, 0) + tensor.nbytes
+        if isinstance(contents.storage, MappedStorage):  # pages of a file are the system's to drop
+            return dict.fromkeys(total, 0) | {"mapped": sum(total.values())}
+        return total
 
     def remove(self, ids: int | Ids) -> int:
         """Remove the vectors with these ids, [n] integers; return how many there were. Unknown ids are fine."""
-        unwanted = torch.isin(self._ids[: self._ntotal], checked_id_list("FlatIndex.remove", ids, self.device))
-        removed = int(unwanted.sum())
+        contents = self._contents
+        contents.storage.refuse_change("remove")
+        stored = contents.ids[: contents.ntotal]
+        kept = ~torch.isin(stored, checked_id_list("FlatIndex.remove", ids, self.device))
+        positions = kept.nonzero()[:, 0]
+        removed = contents.ntotal - len(positions)
         if removed:
-            vectors, ids = self._vectors[: self._ntotal][~unwanted], self._ids[: self._ntotal][~unwanted]
-            self._packing.drop()  # first: other rows may come to be as many, should an interrupt come before it
-            self._vectors, self._ids, self._ntotal = vectors, ids, len(ids)
+            storage = contents.storage.taken(positions)
+            self._contents = contents._replace(storage=storage, ids=stored[positions], ntotal=len(positions))
         return removed
 
     def reconstruct(self, id: int) -> Tensor:
@@ -293,7 +336,7 @@ class FlatIndex:
             position = int(positions_of(torch.tensor([int(id)], device=self.device), self.ids))
         if position < 0:
             raise ValueError(f"FlatIndex.reconstruct: no vector has id {id}")
-        return self._vectors[position].clone()
+        return self._sorted().storage.at(slice(position, position + 1))[0].to(self.device, copy=True)
 
     def save(self, path: str | os.PathLike[str], *, packed: bool = True) -> None:
         """Write the index to a file (safetensors with a checksum), atomically.
@@ -302,16 +345,21 @@ class FlatIndex:
 
         Raises OSError if it cannot be written whole; what was at `path` before is then still there.
         """
-        vectors = self.vectors
-        keys = self._packing.packed(vectors) if packed else None
-        write_index_file(path, IndexFile(vectors, self.ids, self.metric, self._next_id, self.first_pass, keys))
+        contents = self._sorted()
+        vectors = contents.storage.joined(contents.ntotal, torch.device("cpu"))
+        keys = contents.storage.packed(contents.ntotal) if packed else None
+        stored = IndexFile(vectors, contents.ids, self.metric, contents.next_id, self.first_pass, keys)
+        write_index_file(path, stored)
 
     @classmethod
     def load(
         cls,
         path: str | os.PathLike[str],
-        device: str | torch.device = "cpu",
+        device: Device = "cpu",
         *,
+        devices: Sequence[Device] | None = None,
+        storage: StorageKind = "auto",
+        workspace_mib: int = 1024,
         mmap: bool = False,
         verify: bool | None = None,
         shard_bytes: int = 256 << 20,
@@ -320,10 +368,11 @@ class FlatIndex:
         """Read what `save` wrote.
 
         Args:
-            device: where vectors are stored and searched.
-            mmap: leave everything in the file, for more vectors than memory holds: a `MappedFlatIndex`, which is
-                searched shard by shard with the same bits, reads packed keys instead of vectors where the file has
-                them, and cannot be changed. The file must stay as it is; one that shrinks ends the process.
+            device, devices, storage, workspace_mib: as of `FlatIndex`; a file knows nothing of them.
+            mmap: leave everything in the file, for more vectors than memory holds: the index is searched on the CPU,
+                shard by shard with the same bits, reads packed keys instead of vectors where the file has them, and
+                cannot be changed. Pickling it, say for the workers of a data loader, writes down the path alone. The
+                file must stay as it is; one that shrinks ends the process.
             verify: compare the contents with their checksum. Default: yes, but not with mmap, as it reads all.
             shard_bytes: with mmap, bytes of vectors in a shard.
             progress: with mmap, a bar over the shards of a search: None shows it on terminals only.
@@ -332,72 +381,61 @@ class FlatIndex:
         ValueError for shard_bytes that are no integer or below 1.
         """
         if mmap:
-            from .mapped import MappedFlatIndex  # which is a FlatIndex itself
-
-            if torch.device(device).type != "cpu":
-                raise ValueError(f"FlatIndex.load: a mapped file is searched on the CPU, got device {str(device)!r}")
-            return MappedFlatIndex(path, verify=bool(verify), shard_bytes=shard_bytes, progress=progress)
-        stored = read_index_file(path, verify=verify is not False)
-        index = cls(
-            stored.vectors.shape[1],
-            stored.metric,
-            dtype=stored.vectors.dtype,
-            device=device,
-            first_pass=stored.first_pass,
-        )
-        index._take(stored)
+            if torch.device(device).type != "cpu" or devices is not None or storage != "auto":
+                asked = f"device {str(device)!r}" if devices is None and storage == "auto" else "devices or a storage"
+                raise ValueError(f"FlatIndex.load: a mapped file is searched on the CPU, got {asked}")
+            return cls._mapped(path, verify=bool(verify), shard_bytes=shard_bytes, progress=progress)
+        place = Placement(device, devices, storage, workspace_mib)
+        stored = read_index_file(path, mmap=place.copies_files, verify=verify is not False)
+        index = cls._for(stored)
+        kept = place.storage(index.dim, index.metric, index.dtype, index.first_pass)
+        kept.adopt(stored.vectors, stored.packed)
+        index._hold(kept, stored.ids.to(kept.device, copy=True), stored.next_id)
         return index
 
-    def _take(self, stored: IndexFile) -> None:
-        """Hold what is in a file, on the device of the index."""
-        self._vectors = stored.vectors.to(self.device)
-        self._ids = stored.ids.to(self.device)
-        self._ntotal = len(stored.ids)
-        self._next_id = stored.next_id
-        if stored.packed is not None and self.device.type == "cpu":
-            self._packing.put(stored.packed)
+    @classmethod
+    def _mapped(
+        cls, path: str | os.PathLike[str], *, verify: bool = False, shard_bytes: int, progress: bool | None
+    ) -> FlatIndex:
+        if not hasattr(shard_bytes, "__index__") or isinstance(shard_bytes, bool):
+            raise TypeError(f"FlatIndex.load: shard_bytes must be an int, got {type(shard_bytes).__name__}")
+        if shard_bytes < 1:
+            raise ValueError(f"FlatIndex.load: shard_bytes must be at least 1, got {shard_bytes}")
+        stored = read_index_file(path, mmap=True, verify=verify)
+        index = cls._for(stored)
+        index._hold(MappedStorage(os.fspath(path), stored, int(shard_bytes), progress), stored.ids, stored.next_id)
+        return index
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}  # a lock has no copies
+    @classmethod
+    def _for(cls, stored: IndexFile) -> FlatIndex:
+        """An empty index like the one in the file."""
+        dim, dtype = stored.vectors.shape[1], stored.vectors.dtype
+        return cls(dim, stored.metric, dtype=dtype, first_pass=stored.first_pass)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.RLock()
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        storage = self._contents.storage
+        if isinstance(storage, MappedStorage):
+            load = functools.partial(type(self)._mapped, shard_bytes=storage.shard_bytes, progress=storage.progress)
+            return load, (storage.path,)
+        return super().__reduce_ex__(protocol)
 
-    def _neighbours(
-        self, rows: Tensor, k: int, filters: Filters, first_pass: FirstPass | None
-    ) -> tuple[Tensor, Tensor]:
-        """scores [Q, K] and positions [Q, K] for checked queries."""
-        chosen = self._pass_of(first_pass)
-        keys = self._keys_for(rows, chosen)
-        return search(rows, keys, k, self.metric, first_pass=chosen, **filters._asdict())
-
-    def _within(
-        self, rows: Tensor, threshold: float, filters: Filters, first_pass: FirstPass | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """lims [Q + 1], scores and positions for checked queries."""
-        chosen = self._pass_of(first_pass)
-        keys = self._keys_for(rows, chosen)
-        return range_search(rows, keys, threshold, self.metric, first_pass=chosen, **filters._asdict())
-
-    def _pass_of(self, first_pass: FirstPass | None) -> FirstPass:
-        """Packed keys have a pass; before there are any, the cheapest is taken, but for an index that never packs."""
-        return first_pass or ("float32" if self.first_pass == "float32" else "auto")
-
-    def _keys_for(self, queries: Tensor, first_pass: FirstPass) -> Tensor | PackedKeys:
-        """The vectors, packed where searches, this one included, have made that worth it.
-
-        A search by another pass than that of packed keys neither reads nor brings them.
-        """
-        vectors = self.vectors
-        if first_pass not in ("auto", packed_first_pass(vectors, self.first_pass)):
-            return vectors
-        packed = self._packing.packed(vectors)
-        if packed is None:
-            with self._lock:  # one thread packs, the others wait for it
-                self._packing.count_queries(queries, vectors)
-            packed = self._packing.packed(vectors)
-        return vectors if packed is None else packed
+    def _question(
+        self,
+        operation: str,
+        queries: Array,
+        allowed_ids: Ids | None,
+        excluded_ids: Ids | None,
+        first_pass: FirstPass | None,
+    ) -> tuple[Tensor, Filters, _Contents]:
+        """Checked queries, and the filters and contents that they are to be answered from."""
+        contents = self._sorted()
+        rows = self._checked_rows(operation, "queries", queries)
+        if rows.device != self.device:
+            raise ValueError(f"FlatIndex.{operation}: queries must be on {self.device}, got {rows.device}")
+        if first_pass is not None:
+            first_pass_number(f"FlatIndex.{operation}", first_pass)  # refuses unknown names
+        ids = contents.ids[: contents.ntotal]
+        return rows, filters_of(f"FlatIndex.{operation}", ids, len(rows), allowed_ids, excluded_ids), contents
 
     def _checked_rows(self, operation: str, name: str, array: Array) -> Tensor:
         rows = to_tensor(f"FlatIndex.{operation}", name, array)
@@ -406,40 +444,24 @@ class FlatIndex:
         # numpy knows no device; tensors that are elsewhere are the caller's to move.
         return rows.to(self.device) if isinstance(array, np.ndarray) else rows.detach()
 
-    def _reserve(self, rows: int) -> None:
-        capacity = len(self._ids)
-        if rows <= capacity:
-            return
-        # The first add gets exactly what it needs; later ones half as much again.
-        capacity = max(rows, capacity + capacity // 2)
-        vectors = self._vectors.new_empty((capacity, self.dim))
-        vectors[: self._ntotal] = self._vectors[: self._ntotal]
-        ids = self._ids.new_empty(capacity)
-        ids[: self._ntotal] = self._ids[: self._ntotal]
-        self._vectors, self._ids = vectors, ids
-
-    def _sort_by_id(self) -> None:
-        """Bring rows that were added out of order into the order of their ids, once, before they are read."""
-        if self._ids_ascend:
-            return
+    def _sorted(self) -> _Contents:
+        """The contents; rows that were added out of order are brought into the order of their ids first, once."""
+        if self._contents.ids_ascend:
+            return self._contents
         with self._lock:
-            if not self._ids_ascend:
-                self._ids, order = self._ids[: self._ntotal].sort()
-                self._vectors = self._vectors[order]
-                self._ids_ascend = True  # last: what other threads look at first
-
-    def _ids_at(self, positions: Tensor) -> Tensor:
-        if self._next_id == self._ntotal:  # N different ids below N, ascending: every id is its position.
-            return positions
-        # Position -1 (nothing found) reads the -1 at the end.
-        return torch.nn.functional.pad(self.ids, (0, 1), value=-1)[positions]
+            contents = self._contents
+            if not contents.ids_ascend:
+                ids, order = contents.ids[: contents.ntotal].sort()
+                contents = contents._replace(storage=contents.storage.taken(order), ids=ids, ids_ascend=True)
+                self._contents = contents
+            return contents
 
 
-def _usable_device(device: str | torch.device) -> torch.device:
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises differs by build
-        raise ValueError(f"FlatIndex: device must be one that torch can use here, got {str(device)!r}") from error
+def _ids_at(positions: Tensor, contents: _Contents) -> Tensor:
+    if contents.next_id == contents.ntotal:  # N different ids below N, ascending: every id is its position.
+        return positions
+    # Position -1 (nothing found) reads the -1 at the end.
+    return torch.nn.functional.pad(contents.ids[: contents.ntotal], (0, 1), value=-1)[positions]
 
 
 def _answer(result: Tensor, queries: Array) -> Array:

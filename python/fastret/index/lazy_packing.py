@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from ..ops.arrays import Metric
 from ..ops.first_pass import FirstPass
 from ..ops.packing import Packing, extend, packed_first_pass
 from ..ops.principal_axes import FEW_QUERIES, thinned
+from .storage import Lock
 
 # Packing costs what scoring some 40 to 80 queries in float32 does, and a packed search saves most of that: by then
 # the searches have cost as much.
@@ -32,21 +34,21 @@ class _Stored(NamedTuple):
 class LazyPacking:
     """What packing stored beside the vectors of an index, if it did.
 
-    The vectors are the index's, which hands them in: they may move. Changes may not overlap: the index holds a lock.
+    The vectors are the storage's, which hands them in: they may move.
     """
 
     def __init__(self, metric: Metric, first_pass: FirstPass) -> None:
         self._metric = metric
         self._first_pass = first_pass
+        self._lock = Lock()  # one thread packs, the others wait for it
         self._stored: _Stored | None = None
         self._queries = 0  # that searches of unpacked keys have brought
         self._sample: list[Tensor] | None = []  # those queries, as long as every search brought few
         self._packed_with: Tensor | None = None  # the sample queries, for when the frame is outgrown
 
-    @property
-    def nbytes(self) -> int:
-        """The memory of what is stored."""
-        return self._stored.packing.nbytes if self._stored else 0
+    def tensors(self) -> Iterable[Tensor]:
+        """What is stored."""
+        return self._stored.packing.tensors().values() if self._stored else ()
 
     def packed(self, vectors: Tensor) -> PackedKeys | None:
         """The vectors [N, D] as packed keys; None also where an add was interrupted before it had packed its own."""
@@ -57,24 +59,26 @@ class LazyPacking:
 
     def count_queries(self, queries: Tensor, vectors: Tensor) -> None:
         """Count those of a search that finds the vectors [N, D] unpacked, and pack them when there were enough."""
-        if self._stored is not None:
-            self.extend(vectors)
-            return
-        if packed_first_pass(vectors, self._first_pass) == "float32":
-            return  # there is nothing to store, ever
-        self._queries += len(queries)
-        if len(queries) > FEW_QUERIES:
-            self._sample = None
-        elif self._sample is not None:
-            self._sample.append(queries.clone())
-        if self._queries > _WORTH_PACKING_QUERIES:
-            self.pack(vectors, torch.cat(self._sample).float() if self._sample else None)
+        with self._lock:
+            if self._stored is not None:
+                self.extend(vectors)
+                return
+            if packed_first_pass(vectors, self._first_pass) == "float32":
+                return  # there is nothing to store, ever
+            self._queries += len(queries)
+            if len(queries) > FEW_QUERIES:
+                self._sample = None
+            elif self._sample is not None:
+                self._sample.append(queries.clone())
+            if self._queries > _WORTH_PACKING_QUERIES:
+                self.pack(vectors, torch.cat(self._sample).float() if self._sample else None)
 
     def pack(self, vectors: Tensor, sample_queries: Tensor | None = None) -> None:
         """Pack the vectors [N, D] now, unless their pass reads the vectors themselves."""
-        self.put(pack(vectors, self._first_pass, self._metric, sample_queries=sample_queries))
-        self._sample = []
-        self._packed_with = None if sample_queries is None else thinned(sample_queries).clone()
+        with self._lock:
+            self.put(pack(vectors, self._first_pass, self._metric, sample_queries=sample_queries))
+            self._sample = []
+            self._packed_with = None if sample_queries is None else thinned(sample_queries).clone()
 
     def put(self, packed: PackedKeys, framed: int | None = None) -> None:
         """Take over what is stored beside packed keys; their frame is that of the first `framed`, by default of all."""
@@ -92,10 +96,3 @@ class LazyPacking:
         else:
             packed = PackedKeys(vectors[: stored.rows], self._metric, stored.first_pass, stored.packing)
             self.put(extend(packed, vectors), stored.framed)
-
-    def drop(self) -> None:
-        """Forget what is stored, and what searches brought: the vectors have changed."""
-        self._stored = None
-        self._queries = 0
-        self._sample = []
-        self._packed_with = None

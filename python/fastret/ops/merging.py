@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -16,9 +16,7 @@ Neighbours: TypeAlias = tuple[Tensor, Tensor]  # scores [Q, K] float32 and ids [
 WithinRange: TypeAlias = tuple[Tensor, Tensor, Tensor]  # lims [Q + 1], scores and ids, as of range_search
 
 
-def merge_neighbours(
-    parts: Sequence[Neighbours], k: int, metric: Metric, *, ids_ascend: bool = False
-) -> tuple[Tensor, Tensor]:
+def merge_neighbours(parts: Sequence[Neighbours], k: int, metric: Metric, *, ids_ascend: bool = False) -> Neighbours:
     """The k best of all parts: the best scores first, of equal scores the smaller id.
 
     Args:
@@ -34,7 +32,27 @@ def merge_neighbours(
     return scores, F.pad(ids, (1, 0), value=-1).gather(1, columns + 1)  # column -1 reads the -1 in front
 
 
-def merge_ranges(parts: Sequence[WithinRange], *, ids_ascend: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+def neighbours_in_order(parts: Iterable[tuple[int, Neighbours]], queries: Tensor, k: int, metric: Metric) -> Neighbours:
+    """The k best of runs of keys that follow each other, of which each part tells the first key; its ids count from 0.
+
+    Parts are asked for one by one, and none is held longer than its merge takes.
+    """
+    nothing = queries.new_empty((len(queries), 0), dtype=torch.float32)
+    best = merge_neighbours([(nothing, nothing.long())], k, metric)
+    for first, (scores, ids) in parts:
+        best = merge_neighbours([best, (scores, torch.where(ids < 0, -1, ids + first))], k, metric, ids_ascend=True)
+    return best
+
+
+def ranges_in_order(parts: Iterable[tuple[int, WithinRange]], queries: Tensor) -> WithinRange:
+    """The same of `range_search`."""
+    nothing = queries.new_zeros(len(queries) + 1, dtype=torch.int64)
+    found = [(nothing, nothing[:0].float(), nothing[:0])]
+    found += [(lims, scores, ids + first) for first, (lims, scores, ids) in parts]
+    return merge_ranges(found, ids_ascend=True)
+
+
+def merge_ranges(parts: Sequence[WithinRange], *, ids_ascend: bool = False) -> WithinRange:
     """What all parts found, by query and ascending id; parts and `ids_ascend` as of `merge_neighbours`."""
     lims, scores, ids = zip(*parts, strict=True)
     counts = torch.stack(lims).diff()  # [P, Q]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from . import reference
 from .arrays import METRICS, Metric
-from .merging import merge_neighbours
+from .merging import neighbours_in_order
 
 PLANE_ALIGNMENT = 64  # elements: rows of a plane begin at multiples of 128 bytes
 KEY_TILE = 256  # rows that a kernel visits at a time: planes and facts have room for whole tiles
@@ -162,19 +162,14 @@ def _(
     planes = SplitPlanes(high, low, facts, dim, num_keys, torch.bfloat16 if low is None else torch.float32)
     # Joining takes some four times the memory of the rows.
     blocks = row_blocks(num_keys, 4 * planes.row_bytes, workspace_bytes or _BLOCK_BYTES)
-    best = queries.new_empty((len(queries), 0)).float(), queries.new_empty((len(queries), 0), dtype=torch.int64)
-    for block in (*blocks, slice(num_keys, num_keys)):
-        scores, ids = torch.ops.fastret.search(
-            queries,
-            planes.at(block),
-            k,
-            metric,
-            None if allowed is None else allowed[block],
-            None if excluded is None else excluded - block.start,  # one that is outside forbids nothing
-        )
-        ids = torch.where(ids < 0, -1, ids + block.start)
-        best = merge_neighbours([best, (scores, ids)], k, METRICS[metric], ids_ascend=True)
-    return best
+
+    def found(block: slice) -> tuple[Tensor, Tensor]:
+        here = None if allowed is None else allowed[block]
+        unwanted = None if excluded is None else excluded - block.start  # one that is outside forbids nothing
+        scores, ids = torch.ops.fastret.search(queries, planes.at(block), k, metric, here, unwanted)
+        return scores, ids
+
+    return neighbours_in_order(((block.start, found(block)) for block in blocks), queries, k, METRICS[metric])
 
 
 @torch.library.register_fake("fastret::split_rows_")
