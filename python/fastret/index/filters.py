@@ -42,8 +42,7 @@ def filters_of(
     allowed = excluded = None
     if allowed_ids is not None:
         positions = positions_of(checked_id_list(operation, allowed_ids, ids.device, "allowed_ids"), ids)
-        allowed = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-        allowed[positions[positions >= 0]] = True
+        allowed = _mask(positions, ids)
     if excluded_ids is not None:
         unwanted = checked_ids(operation, excluded_ids, ids.device, "excluded_ids")
         if unwanted.dim() not in (1, 2) or (unwanted.dim() == 2 and len(unwanted) != num_queries):
@@ -52,6 +51,13 @@ def filters_of(
         if positions.dim() == 2:
             excluded = positions
         else:
-            allowed = torch.ones(len(ids), dtype=torch.bool, device=ids.device) if allowed is None else allowed
-            allowed[positions[positions >= 0]] = False
+            others = ~_mask(positions, ids)
+            allowed = others if allowed is None else allowed & others
     return Filters(allowed, excluded)
+
+
+def _mask(positions: Tensor, ids: Tensor) -> Tensor:
+    """[N] bool: the positions, of which -1 is none."""
+    mask = torch.zeros(len(ids) + 1, dtype=torch.bool, device=ids.device)
+    mask[positions] = True  # -1 goes to the end, so that nothing waits to see how many there are
+    return mask[:-1]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,24 +15,15 @@ from torch import Tensor
 from ..ops import SearchExplanation
 from ..ops.arrays import FLOAT_DTYPES, METRICS, Array, Metric, check_k, like, to_tensor
 from ..ops.first_pass import FirstPass, first_pass_number
+from .contents import Contents
 from .file_format import IndexFile, read_index_file, write_index_file
 from .filters import Filters, filters_of
-from .ids import MOST_IDS, Ids, checked_id_list, positions_of, refuse_taken
+from .ids import MOST_IDS, Ids, checked_id_list, positions_of
 from .mapped_storage import MappedStorage
 from .placement import Device, Placement, StorageKind
-from .storage import Lock, Storage, roomier
+from .storage import Lock, Storage
 
 _SELF_QUERIES = 8192  # of search_self at a time
-
-
-class _Contents(NamedTuple):
-    """Replaced as a whole, so that an interrupt leaves either the old or the new."""
-
-    storage: Storage
-    ids: Tensor  # [room] int64
-    ntotal: int
-    next_id: int
-    ids_ascend: bool
 
 
 class FlatIndex:
@@ -107,7 +97,7 @@ class FlatIndex:
     def _hold(self, storage: Storage, ids: Tensor | None = None, next_id: int = 0) -> None:
         """Make a storage, with vectors under `ids` (ascending; None: nothing yet), all that the index has."""
         ids = torch.empty(0, dtype=torch.int64, device=storage.device) if ids is None else ids
-        self._contents = _Contents(storage, ids, len(ids), next_id, ids_ascend=True)
+        self._contents = Contents(storage, ids, len(ids), next_id, ids_ascend=True)
 
     @property
     def device(self) -> torch.device:
@@ -136,8 +126,7 @@ class FlatIndex:
     @property
     def ids(self) -> Tensor:
         """[N] int64, ascending."""
-        contents = self._sorted()
-        return contents.ids[: contents.ntotal]
+        return self._sorted().ids
 
     @property
     def vectors(self) -> Tensor:
@@ -158,33 +147,14 @@ class FlatIndex:
             ValueError, TypeError: vectors that are not [n, D] float32, bfloat16 or float16; ids that are not
                 [n] integers, are negative, repeated or already taken. The index is then unchanged.
         """
-        storage, stored_ids, ntotal, next_id, ids_ascend = self._contents
-        storage.refuse_change("add")
+        self._contents.storage.refuse_change("add")
         rows = self._checked_rows("add", "vectors", vectors)
-        n = len(rows)
         stored = rows.to(self.dtype)
         if self.dtype == torch.float16 and bool((stored.isinf() & rows.isfinite()).any()):
             raise ValueError("FlatIndex.add: float16 holds elements up to 65504, got a larger one")
-        if ids is None:
-            if next_id + n > MOST_IDS:
-                raise ValueError(f"FlatIndex.add: no default ids are left beyond {next_id - 1}")
-            new_ids = torch.arange(next_id, next_id + n, device=self.device)
-            smallest, largest = next_id, next_id + n - 1
-        else:
-            new_ids = checked_id_list("FlatIndex.add", ids, self.device)
-            if len(new_ids) != n:
-                raise ValueError(f"FlatIndex.add: one id per vector, got {len(new_ids)} ids and {n} vectors")
-            smallest, largest = (int(new_ids.min()), int(new_ids.max())) if n else (0, -1)
-            refuse_taken("FlatIndex.add", new_ids, stored_ids[: ntotal if smallest < next_id else 0])
-        if n == 0:
-            return
-        storage.write(stored, ntotal)
-        stored_ids = roomier(stored_ids, ntotal, ntotal + n)
-        stored_ids[ntotal : ntotal + n] = new_ids
-        ids_ascend = ids_ascend and smallest >= next_id and bool((new_ids[1:] > new_ids[:-1]).all())
-        self._contents = _Contents(storage, stored_ids, ntotal + n, max(next_id, largest + 1), ids_ascend)
-        if ids_ascend:  # else they are about to change places
-            storage.extend_packing(ntotal + n)
+        self._contents = contents = self._contents.with_vectors(stored, ids)
+        if contents.ids_ascend:  # else they are about to change places
+            contents.storage.extend_packing(contents.ntotal)
 
     def search(
         self,
@@ -216,7 +186,7 @@ class FlatIndex:
         rows, filters, contents = self._question("search", queries, allowed_ids, excluded_ids, first_pass)
         scores, positions = contents.storage.search(rows, contents.ntotal, k, filters, first_pass)
         # Positions ascend with ids, so that "the smaller position first" is "the smaller id first".
-        return _answer(scores, queries), _answer(_ids_at(positions, contents), queries)
+        return _answer(scores, queries), _answer(contents.ids_at(positions), queries)
 
     def range_search(
         self,
@@ -241,7 +211,7 @@ class FlatIndex:
         rows, filters, contents = self._question("range_search", queries, allowed_ids, excluded_ids, first_pass)
         found = contents.storage.range_search(rows, contents.ntotal, threshold, filters, first_pass)
         lims, scores, positions = found
-        return _answer(lims, queries), _answer(scores, queries), _answer(_ids_at(positions, contents), queries)
+        return _answer(lims, queries), _answer(scores, queries), _answer(contents.ids_at(positions), queries)
 
     def explain_search(
         self,
@@ -260,7 +230,7 @@ class FlatIndex:
         k = check_k("FlatIndex.explain_search", k)
         rows, filters, contents = self._question("explain_search", queries, allowed_ids, excluded_ids, first_pass)
         explanation = contents.storage.explain_search(rows, contents.ntotal, k, filters, first_pass)
-        return dataclasses.replace(explanation, ids=_ids_at(explanation.ids, contents))
+        return dataclasses.replace(explanation, ids=contents.ids_at(explanation.ids))
 
     def search_self(self, k: int, *, first_pass: FirstPass | None = None) -> tuple[Tensor, Tensor]:
         """The k best others of every stored vector: scores [N, K] float32 and ids [N, K] int64.
@@ -279,7 +249,7 @@ class FlatIndex:
             itself = torch.arange(batch.start, batch.stop, device=self.device)[:, None]
             rows = storage.at(batch).to(self.device)
             scores[batch], positions[batch] = storage.search(rows, n, k, Filters(excluded=itself), first_pass)
-        return scores, _ids_at(positions, contents)
+        return scores, contents.ids_at(positions)
 
     def pack(self, *, sample_queries: Array | None = None) -> None:
         """Make the vectors ready for many searches now, rather than once searches have made it worth it.
@@ -304,11 +274,9 @@ class FlatIndex:
             "cpu" for the host's memory.
         """
         contents = self._sorted()
-        held = [*contents.storage.parts(), ("ids", contents.ids)]
-        if by == "device":
-            held = [(str(tensor.device), tensor) for _, tensor in held]
         total = dict.fromkeys(("vectors", "ids", "packed keys") if by == "part" else (), 0)
-        for name, tensor in held:
+        for part, tensor in contents.parts():
+            name = part if by == "part" else str(tensor.device)
             total[name] = total.get(name, 0) + tensor.nbytes
         if isinstance(contents.storage, MappedStorage):  # pages of a file are the system's to drop
             return dict.fromkeys(total, 0) | {"mapped": sum(total.values())}
@@ -318,14 +286,11 @@ class FlatIndex:
         """Remove the vectors with these ids, [n] integers; return how many there were. Unknown ids are fine."""
         contents = self._contents
         contents.storage.refuse_change("remove")
-        stored = contents.ids[: contents.ntotal]
-        kept = ~torch.isin(stored, checked_id_list("FlatIndex.remove", ids, self.device))
-        positions = kept.nonzero()[:, 0]
-        removed = contents.ntotal - len(positions)
-        if removed:
-            storage = contents.storage.taken(positions)
-            self._contents = contents._replace(storage=storage, ids=stored[positions], ntotal=len(positions))
-        return removed
+        unwanted = torch.isin(contents.ids, checked_id_list("FlatIndex.remove", ids, self.device))
+        kept = (~unwanted).nonzero()[:, 0]
+        if len(kept) < contents.ntotal:
+            self._contents = contents.at(kept)
+        return contents.ntotal - len(kept)
 
     def reconstruct(self, id: int) -> Tensor:
         """A copy of the vector stored under an id, [D]. Raises ValueError if there is none."""
@@ -384,7 +349,7 @@ class FlatIndex:
             if torch.device(device).type != "cpu" or devices is not None or storage != "auto":
                 asked = f"device {str(device)!r}" if devices is None and storage == "auto" else "devices or a storage"
                 raise ValueError(f"FlatIndex.load: a mapped file is searched on the CPU, got {asked}")
-            return cls._mapped(path, verify=bool(verify), shard_bytes=shard_bytes, progress=progress)
+            return cls._mapped(path, bool(verify), shard_bytes, progress)
         place = Placement(device, devices, storage, workspace_mib)
         stored = read_index_file(path, mmap=place.copies_files, verify=verify is not False)
         index = cls._for(stored)
@@ -394,16 +359,10 @@ class FlatIndex:
         return index
 
     @classmethod
-    def _mapped(
-        cls, path: str | os.PathLike[str], *, verify: bool = False, shard_bytes: int, progress: bool | None
-    ) -> FlatIndex:
-        if not hasattr(shard_bytes, "__index__") or isinstance(shard_bytes, bool):
-            raise TypeError(f"FlatIndex.load: shard_bytes must be an int, got {type(shard_bytes).__name__}")
-        if shard_bytes < 1:
-            raise ValueError(f"FlatIndex.load: shard_bytes must be at least 1, got {shard_bytes}")
-        stored = read_index_file(path, mmap=True, verify=verify)
-        index = cls._for(stored)
-        index._hold(MappedStorage(os.fspath(path), stored, int(shard_bytes), progress), stored.ids, stored.next_id)
+    def _mapped(cls, path: str | os.PathLike[str], verify: bool, shard_bytes: int, progress: bool | None) -> FlatIndex:
+        storage = MappedStorage(path, verify, shard_bytes, progress)
+        index = cls._for(storage.stored)
+        index._hold(storage, storage.stored.ids, storage.stored.next_id)
         return index
 
     @classmethod
@@ -415,8 +374,7 @@ class FlatIndex:
     def __reduce_ex__(self, protocol: Any) -> Any:
         storage = self._contents.storage
         if isinstance(storage, MappedStorage):
-            load = functools.partial(type(self)._mapped, shard_bytes=storage.shard_bytes, progress=storage.progress)
-            return load, (storage.path,)
+            return type(self)._mapped, (storage.path, False, storage.shard_bytes, storage.progress)
         return super().__reduce_ex__(protocol)
 
     def _question(
@@ -426,7 +384,7 @@ class FlatIndex:
         allowed_ids: Ids | None,
         excluded_ids: Ids | None,
         first_pass: FirstPass | None,
-    ) -> tuple[Tensor, Filters, _Contents]:
+    ) -> tuple[Tensor, Filters, Contents]:
         """Checked queries, and the filters and contents that they are to be answered from."""
         contents = self._sorted()
         rows = self._checked_rows(operation, "queries", queries)
@@ -434,8 +392,8 @@ class FlatIndex:
             raise ValueError(f"FlatIndex.{operation}: queries must be on {self.device}, got {rows.device}")
         if first_pass is not None:
             first_pass_number(f"FlatIndex.{operation}", first_pass)  # refuses unknown names
-        ids = contents.ids[: contents.ntotal]
-        return rows, filters_of(f"FlatIndex.{operation}", ids, len(rows), allowed_ids, excluded_ids), contents
+        filters = filters_of(f"FlatIndex.{operation}", contents.ids, len(rows), allowed_ids, excluded_ids)
+        return rows, filters, contents
 
     def _checked_rows(self, operation: str, name: str, array: Array) -> Tensor:
         rows = to_tensor(f"FlatIndex.{operation}", name, array)
@@ -444,24 +402,13 @@ class FlatIndex:
         # numpy knows no device; tensors that are elsewhere are the caller's to move.
         return rows.to(self.device) if isinstance(array, np.ndarray) else rows.detach()
 
-    def _sorted(self) -> _Contents:
+    def _sorted(self) -> Contents:
         """The contents; rows that were added out of order are brought into the order of their ids first, once."""
         if self._contents.ids_ascend:
             return self._contents
         with self._lock:
-            contents = self._contents
-            if not contents.ids_ascend:
-                ids, order = contents.ids[: contents.ntotal].sort()
-                contents = contents._replace(storage=contents.storage.taken(order), ids=ids, ids_ascend=True)
-                self._contents = contents
-            return contents
-
-
-def _ids_at(positions: Tensor, contents: _Contents) -> Tensor:
-    if contents.next_id == contents.ntotal:  # N different ids below N, ascending: every id is its position.
-        return positions
-    # Position -1 (nothing found) reads the -1 at the end.
-    return torch.nn.functional.pad(contents.ids[: contents.ntotal], (0, 1), value=-1)[positions]
+            self._contents = self._contents.in_order()
+            return self._contents
 
 
 def _answer(result: Tensor, queries: Array) -> Array:

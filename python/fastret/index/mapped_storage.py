@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -13,7 +14,7 @@ from ..ops import PackedKeys, range_search, search
 from ..ops.first_pass import FirstPass
 from ..ops.merging import Neighbours, WithinRange, neighbours_in_order, ranges_in_order
 from ..ops.panels import PANEL_KEYS
-from .file_format import IndexFile
+from .file_format import read_index_file
 from .filters import Filters
 from .storage import Storage
 from .tensor_storage import default_pass
@@ -24,15 +25,18 @@ class MappedStorage(Storage):
     without packed keys.
     """
 
-    def __init__(self, path: str, stored: IndexFile, shard_bytes: int, progress: bool | None) -> None:
+    def __init__(self, path: str | os.PathLike[str], verify: bool, shard_bytes: int, progress: bool | None) -> None:
+        if not hasattr(shard_bytes, "__index__") or isinstance(shard_bytes, bool):
+            raise TypeError(f"FlatIndex.load: shard_bytes must be an int, got {type(shard_bytes).__name__}")
+        if shard_bytes < 1:
+            raise ValueError(f"FlatIndex.load: shard_bytes must be at least 1, got {shard_bytes}")
+        stored = read_index_file(path, mmap=True, verify=verify)
         super().__init__(stored.vectors.shape[1], stored.metric, stored.vectors.dtype, torch.device("cpu"))
-        self.path = path
-        self.shard_bytes = shard_bytes
+        self.path = os.fspath(path)
+        self.stored = stored
+        self.shard_bytes = int(shard_bytes)
         self.progress = progress
-        self._first_pass = stored.first_pass
-        self._vectors = stored.vectors
-        self._packed = stored.packed
-        self.searched_in_parts = f"a mapped file is searched shard by shard; load {path} without mmap"
+        self.searched_in_parts = f"a mapped file is searched shard by shard; load {self.path} without mmap"
 
     def refuse_change(self, operation: str) -> NoReturn:
         raise ValueError(
@@ -41,7 +45,7 @@ class MappedStorage(Storage):
 
     def pack(self, ntotal: int, sample_queries: Tensor | None) -> None:
         """Raises ValueError unless the file has packed keys: they would have to be written to it."""
-        if self._packed is None and self._first_pass != "float32":
+        if self.stored.packed is None and self.stored.first_pass != "float32":
             self.refuse_change("pack")
 
     def empty(self) -> NoReturn:
@@ -54,18 +58,18 @@ class MappedStorage(Storage):
         self.refuse_change("add")
 
     def at(self, where: slice | Tensor) -> Tensor:
-        return self._vectors[where]
+        return self.stored.vectors[where]
 
     def joined(self, ntotal: int, device: torch.device | None = None) -> Tensor:
-        return self._vectors
+        return self.stored.vectors
 
     def packed(self, ntotal: int) -> PackedKeys | None:
-        return self._packed
+        return self.stored.packed
 
     def search(
         self, queries: Tensor, ntotal: int, k: int, filters: Filters, first_pass: FirstPass | None
     ) -> Neighbours:
-        chosen = first_pass or default_pass(self._first_pass)
+        chosen = first_pass or default_pass(self.stored.first_pass)
 
         def found() -> Iterator[tuple[int, Neighbours]]:
             for first, last, keys in self.shards("search"):
@@ -78,7 +82,7 @@ class MappedStorage(Storage):
     def range_search(
         self, queries: Tensor, ntotal: int, threshold: float, filters: Filters, first_pass: FirstPass | None
     ) -> WithinRange:
-        chosen = first_pass or default_pass(self._first_pass)
+        chosen = first_pass or default_pass(self.stored.first_pass)
 
         def found() -> Iterator[tuple[int, WithinRange]]:
             for first, last, keys in self.shards("range search"):
@@ -89,16 +93,23 @@ class MappedStorage(Storage):
 
     def shards(self, what: str) -> Iterator[tuple[int, int, Tensor | PackedKeys]]:
         """The first row, the row after the last, and the keys of each shard; at least one."""
-        ntotal = len(self._vectors)
-        row_bytes = max(1, self.dim * self.dtype.itemsize)
-        size = max(1, self.shard_bytes // row_bytes // PANEL_KEYS) * PANEL_KEYS
+        ntotal = len(self.stored.vectors)
+        size = max(1, self.shard_bytes // self._row_bytes // PANEL_KEYS) * PANEL_KEYS
         disable = None if self.progress is None else not self.progress
         for first in tqdm(range(0, max(1, ntotal), size), desc=what, unit="shard", disable=disable, leave=False):
             last = min(ntotal, first + size)
-            yield first, last, (self._vectors[first:last] if self._packed is None else self._packed.rows(first, last))
+            yield (
+                first,
+                last,
+                (
+                    self.stored.vectors[first:last]
+                    if self.stored.packed is None
+                    else self.stored.packed.rows(first, last)
+                ),
+            )
 
     def parts(self) -> Iterator[tuple[str, Tensor]]:
-        yield "vectors", self._vectors
-        if self._packed is not None and self._packed.packing is not None:
-            for tensor in self._packed.packing.tensors().values():
+        yield "vectors", self.stored.vectors
+        if self.stored.packed is not None and self.stored.packed.packing is not None:
+            for tensor in self.stored.packed.packing.tensors().values():
                 yield "packed keys", tensor

@@ -30,7 +30,7 @@ class Placement:
     def __init__(
         self, device: Device, devices: Sequence[Device] | None, storage: StorageKind, workspace_mib: int
     ) -> None:
-        if devices is not None and (device != "cpu" or len(devices) == 0):
+        if devices is not None and (str(device) != "cpu" or len(devices) == 0):
             raise ValueError(
                 f"FlatIndex: devices must be one or more, in place of device, got {list(devices)} and {device!r}"
             )

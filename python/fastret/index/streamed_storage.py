@@ -12,7 +12,7 @@ from ..ops import range_search
 from ..ops.arrays import METRICS, Metric
 from ..ops.first_pass import FirstPass
 from ..ops.merging import Neighbours, WithinRange, neighbours_in_order, ranges_in_order
-from ..ops.planes import SplitPlanes, row_blocks, search_split
+from ..ops.planes import SplitPlanes, plane_row_bytes, row_blocks, search_split
 from .filters import Filters
 from .storage import Storage, roomier
 
@@ -79,7 +79,7 @@ class StreamedStorage(Storage):
 
     def _blocks(self, ntotal: int) -> list[slice]:
         """Chunks of which two as they are and one as planes take half of the workspace; the search has the other."""
-        row_bytes = 2 * self._row_bytes + SplitPlanes.empty(self.dim, self.dtype, torch.device("meta")).row_bytes
+        row_bytes = 2 * self._row_bytes + plane_row_bytes(self.dim, self.dtype)
         return list(row_blocks(ntotal, row_bytes, self._workspace_bytes // 2))
 
     @property

@@ -19,6 +19,16 @@ PLANE_FACTS = 4  # float32 per row: see reference.plane_facts
 _BLOCK_BYTES = 64 << 20  # of rows that are moved, joined or split at a time
 
 
+def plane_stride(dim: int) -> int:
+    """Elements of a plane's row: the dimensions and the zeros beyond them."""
+    return -(-dim // PLANE_ALIGNMENT) * PLANE_ALIGNMENT
+
+
+def plane_row_bytes(dim: int, dtype: torch.dtype) -> int:
+    """The memory of a row as planes, facts included."""
+    return plane_stride(dim) * (2 if dtype == torch.bfloat16 else 4) + PLANE_FACTS * 4
+
+
 @dataclass(frozen=True, eq=False)
 class SplitPlanes:
     """Rows [N, D] as the planes that `reference.split_rows` defines: 4 bytes per element and exact, of bfloat16 rows 2.
@@ -37,7 +47,7 @@ class SplitPlanes:
     def empty(cls, dim: int, dtype: torch.dtype, device: torch.device, room: int = 0) -> SplitPlanes:
         """No rows yet, and room for at least so many."""
         room = -(-room // KEY_TILE) * KEY_TILE
-        shape = (room, -(-dim // PLANE_ALIGNMENT) * PLANE_ALIGNMENT)
+        shape = (room, plane_stride(dim))
         low = None if dtype == torch.bfloat16 else torch.empty(shape, dtype=torch.int16, device=device)
         facts = torch.full((room, PLANE_FACTS), torch.nan, device=device)
         return cls(torch.empty(shape, dtype=torch.uint16, device=device), low, facts, dim, 0, dtype)
@@ -54,7 +64,7 @@ class SplitPlanes:
     @property
     def row_bytes(self) -> int:
         """The memory of a row."""
-        return self.high.shape[1] * (2 if self.low is None else 4) + PLANE_FACTS * 4
+        return plane_row_bytes(self.dim, self.dtype)
 
     @property
     def nbytes(self) -> int:

@@ -190,14 +190,14 @@ def split_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     Every float32 comes back from `join_rows` with its bits, NaN and subnormals included: the sums are modulo 2^32.
     float16 has 11 significant bits, of which `high` holds 8; of bfloat16 rows `low` is 0.
     """
-    bits = rows.float().contiguous().view(torch.int32).long()
+    bits = rows.float().contiguous().view(torch.int32)
     high = (bits + 0x8000) >> 16
-    return high.to(torch.uint16), (bits - (high << 16)).to(torch.int16)
+    return high.to(torch.int16).view(torch.uint16), (bits - (high << 16)).to(torch.int16)
 
 
 def join_rows(high: Tensor, low: Tensor) -> Tensor:
     """The float32 rows [n, D] of their planes."""
-    return ((high.long() << 16) + low).to(torch.int32).view(torch.float32)
+    return ((high.int() << 16) + low).view(torch.float32)
 
 
 def plane_facts(rows: Tensor, metric: Metric) -> Tensor:

@@ -23,7 +23,7 @@ def range_search_by_blocks(a: SearchArguments, threshold: float) -> tuple[Tensor
         block_queries, block_scores, block_ids = [], [], []
         for first_key in range(0, num_keys, _KEYS_PER_BLOCK):
             part = slice(first_key, min(num_keys, first_key + _KEYS_PER_BLOCK))
-            rows = keys.at(part) if isinstance(keys, SplitPlanes) else keys[part]
+            rows = keys.rows(part.start, part.stop).joined() if isinstance(keys, SplitPlanes) else keys[part]
             pairs = torch.ops.fastret.cosine_scores(queries[None, block], rows[None], a.metric)[0]
             within = pairs < threshold if a.metric == _L2 else pairs > threshold
             if a.allowed is not None:
