@@ -40,16 +40,25 @@ class RowWriter {
 }  // namespace
 
 void unit_rows(const UnitRowsParams& p, const Parallel& parallel) {
+  if (p.rows.rows == 0) return;
   const int64_t dim = p.rows.dim;
   parallel(p.rows.rows, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
-    RowReader reader(p.rows, kRowsPerCall);
+    RowReader reader(p.rows, 2 * kRowsPerCall);
     RowWriter writer(p.units, dim, p.out_dtype);
-    for (int64_t first = begin; first < end; first += kRowsPerCall) {
-      const float* rows[kRowsPerCall];
-      for (int i = 0; i < kRowsPerCall; ++i) rows[i] = reader.read(std::min(first + i, end - 1), i);
+    // The rows of this call, and those of the next, which memory brings meanwhile.
+    const float* both[2][kRowsPerCall];
+    const auto read = [&](int64_t first, int half) {
+      for (int i = 0; i < kRowsPerCall; ++i)
+        both[half][i] = reader.read(std::min(first + i, end - 1), half * kRowsPerCall + i);
+    };
+    read(begin, 0);
+    int half = 0;
+    for (int64_t first = begin; first < end; first += kRowsPerCall, half = 1 - half) {
+      read(first + kRowsPerCall, 1 - half);
+      const float* const* rows = both[half];
       double squares[kRowsPerCall];
-      primitives().canonical_squares(rows, nullptr, dim, squares);
+      primitives().canonical_squares(rows, both[1 - half], dim, squares);
       for (int i = 0; i < kRowsPerCall && first + i < end; ++i) {
         p.inverse_norms[first + i] = inverse_norm(squares[i]);
         const UnitScale scale = unit_scale(p.inverse_norms[first + i]);
