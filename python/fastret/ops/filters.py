@@ -39,7 +39,7 @@ def positive_ids(op: str, positives: Array | None, queries: Tensor) -> Tensor | 
             f"{op}: positives must be [{queries.shape[0]}] or [{queries.shape[0]}, P], a row per query, "
             f"got {list(ids.shape)}"
         )
-    return ids.reshape(ids.shape[0], -1 if ids.dim() == 2 else 1).to(torch.int64).contiguous()
+    return (ids if ids.dim() == 2 else ids.unsqueeze(1)).to(torch.int64).contiguous()
 
 
 def label_pair(

@@ -134,7 +134,6 @@ def _margin(name: str, value: float | None, positives: Tensor | None) -> float |
     return margin
 
 
-@torch.library.impl("fastret::mine_hard_negatives", "default")
 def _mine(
     queries: Tensor,
     keys: Tensor,
@@ -151,18 +150,18 @@ def _mine(
     range_max: int | None = None,
     **filters: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    distances = METRICS[metric] == "l2"
+    distances, on_cpu = METRICS[metric] == "l2", queries.device.type == "cpu"
     if positives is not None:
-        if not queries.is_cuda and bool((positives >= len(keys)).any()):
+        if on_cpu and bool((positives >= len(keys)).any()):
             raise ValueError(f"{_OP}: positives must be ids below {len(keys)}, got {int(positives.max())}")
         excluded = positives if excluded is None else torch.cat([positives, excluded], 1)
 
     def ranked(count: int, excluded: Tensor | None, ceilings: Tensor | None = None) -> tuple[Tensor, Tensor]:
         arguments = {"excluded": excluded, **filters, "ceilings": ceilings}
-        if queries.is_cuda:
-            scores, ids = torch.ops.fastret.search(queries, keys, count, metric, **arguments)
-        else:
+        if on_cpu:
             scores, ids, _, _ = torch.ops.fastret.explained_search(queries, keys, count, metric, *packed, **arguments)
+        else:
+            scores, ids = torch.ops.fastret.search(queries, keys, count, metric, **arguments)
         return scores, ids
 
     # Rank values, as kernels/canonical.h calls them: distances negated, so that for every metric more is harder.
@@ -219,7 +218,7 @@ def _ceilings(
     limit = torch.stack(limits).amin(0)
     # Rounded down, so that no float32 between the limit and its rounding passes.
     ceiling = limit.float()
-    ceiling = torch.where(ceiling > limit, ceiling.nextafter(ceiling.new_tensor(-torch.inf)), ceiling)
+    ceiling = torch.where(ceiling > limit, ceiling.nextafter(torch.full_like(ceiling, -torch.inf)), ceiling)
     return -ceiling if distances else ceiling
 
 
@@ -229,6 +228,9 @@ def _first(scores: Tensor, ids: Tensor, within: Tensor, k: int, padding: float) 
     missing = (0, k - order.shape[1])
     scores, ids = scores.masked_fill(~within, padding).gather(1, order), ids.masked_fill(~within, -1).gather(1, order)
     return F.pad(scores, missing, value=padding), F.pad(ids, missing, value=-1)
+
+
+torch.library.impl("fastret::mine_hard_negatives", "default", _mine)
 
 
 @torch.library.register_fake("fastret::mine_hard_negatives")
