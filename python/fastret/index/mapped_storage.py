@@ -93,20 +93,12 @@ class MappedStorage(Storage):
 
     def shards(self, what: str) -> Iterator[tuple[int, int, Tensor | PackedKeys]]:
         """The first row, the row after the last, and the keys of each shard; at least one."""
-        ntotal = len(self.stored.vectors)
+        vectors, packed = self.stored.vectors, self.stored.packed
         size = max(1, self.shard_bytes // self._row_bytes // PANEL_KEYS) * PANEL_KEYS
         disable = None if self.progress is None else not self.progress
-        for first in tqdm(range(0, max(1, ntotal), size), desc=what, unit="shard", disable=disable, leave=False):
-            last = min(ntotal, first + size)
-            yield (
-                first,
-                last,
-                (
-                    self.stored.vectors[first:last]
-                    if self.stored.packed is None
-                    else self.stored.packed.rows(first, last)
-                ),
-            )
+        for first in tqdm(range(0, max(1, len(vectors)), size), desc=what, unit="shard", disable=disable, leave=False):
+            last = min(len(vectors), first + size)
+            yield first, last, vectors[first:last] if packed is None else packed.rows(first, last)
 
     def parts(self) -> Iterator[tuple[str, Tensor]]:
         yield "vectors", self.stored.vectors

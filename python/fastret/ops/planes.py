@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def plane_row_bytes(dim: int, dtype: torch.dtype) -> int:
 class SplitPlanes:
     """Rows [N, D] as the planes that `reference.split_rows` defines: 4 bytes per element and exact, of bfloat16 rows 2.
 
-    float16 rows take 4 as well: `high` holds 8 of their 11 significant bits.
+    float16 rows take 4 as well, as `high` holds 8 of their 11 significant bits; their NaN lose their payload.
     """
 
     high: Tensor  # [room, D up to a multiple of 64] uint16, zeros beyond D
@@ -51,6 +52,10 @@ class SplitPlanes:
         low = None if dtype == torch.bfloat16 else torch.empty(shape, dtype=torch.int16, device=device)
         facts = torch.full((room, PLANE_FACTS), torch.nan, device=device)
         return cls(torch.empty(shape, dtype=torch.uint16, device=device), low, facts, dim, 0, dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # torch cannot unpickle uint16.
+        return _unpickled, (self.high.view(torch.int16), self.low, self.facts, self.dim, self.ntotal, self.dtype)
 
     @property
     def shape(self) -> torch.Size:
@@ -107,6 +112,10 @@ class SplitPlanes:
         for block in row_blocks(self.ntotal, self.row_bytes):
             rows[block] = self.at(block)
         return rows
+
+
+def _unpickled(high: Tensor, *others: Any) -> SplitPlanes:
+    return SplitPlanes(high.view(torch.uint16), *others)
 
 
 def search_split(
