@@ -157,16 +157,68 @@ __device__ __forceinline__ void bitonic_join(uint64_t* keys, uint32_t length, ui
   }
 }
 
-// Sorts each run of `run` keys, larger first; `run` and `length` are powers of two.
-__device__ __forceinline__ void bitonic_sort_runs(uint64_t* keys, uint32_t length, uint32_t run) {
-  for (uint32_t size = 2; size < run; size *= 2) bitonic_join(keys, length, 0, size, size / 2);
-  bitonic_join(keys, length, 0, 0, run / 2);  // no key has a bit of size 0: every run has one direction
-}
-
 // Sorts `length` keys, a power of two; runs alternate in direction by `offset`, so that longer runs can be
 // joined.
 __device__ __forceinline__ void bitonic_sort(uint64_t* keys, uint32_t length, uint64_t offset) {
   for (uint32_t size = 2; size <= length; size *= 2) bitonic_join(keys, length, offset, size, size / 2);
+}
+
+// Of kSortInBlock keys, thread t holds those from t * kKeysPerThread on.
+constexpr int kKeysPerThread = kSortInBlock / kThreads;
+
+// Sorts each run of `run` keys, a power of two, larger first, by a bitonic network: in registers within a
+// thread, by shuffles within a warp, through `exchange`, in shared memory, between warps.
+__device__ __forceinline__ void sort_runs(uint64_t (&keys)[kKeysPerThread], uint32_t run,
+                                          uint64_t* exchange) {
+  const uint32_t first = threadIdx.x * kKeysPerThread;
+  for (uint32_t size = 2; size <= run; size *= 2) {
+    // Shorter runs alternate in direction, so that two of them can be joined.
+    const uint32_t alternation = size < run ? size : 0;
+    for (uint32_t stride = size / 2; stride >= kKeysPerThread; stride /= 2) {
+      const uint32_t threads = stride / kKeysPerThread;
+      const bool takes_larger = ((first & stride) == 0) == ((first & alternation) == 0);
+      const bool crosses_warps = threads >= 32;
+      if (crosses_warps) {
+#pragma unroll
+        for (int i = 0; i < kKeysPerThread; ++i) exchange[i * kThreads + threadIdx.x] = keys[i];
+        __syncthreads();
+      }
+#pragma unroll
+      for (int i = 0; i < kKeysPerThread; ++i) {
+        const uint64_t other = crosses_warps ? exchange[i * kThreads + (threadIdx.x ^ threads)]
+                                             : __shfl_xor_sync(kAllLanes, keys[i], int(threads));
+        if ((other > keys[i]) == takes_larger) keys[i] = other;
+      }
+      if (crosses_warps) __syncthreads();
+    }
+#pragma unroll
+    for (int stride = kKeysPerThread / 2; stride > 0; stride /= 2) {
+      if (uint32_t(stride) >= size) continue;
+#pragma unroll
+      for (int i = 0; i < kKeysPerThread; ++i) {
+        if (i & stride) continue;
+        const bool descending = ((first + i) & alternation) == 0;
+        const uint64_t a = keys[i], b = keys[i + stride];
+        const bool swaps = (a < b) == descending;
+        keys[i] = swaps ? b : a;
+        keys[i + stride] = swaps ? a : b;
+      }
+    }
+  }
+}
+
+// Sorts the first `listed` keys of a list in shared memory, larger first; kNothing follows them up to a power
+// of two.
+__device__ __forceinline__ void sort_list(uint64_t (&list)[kSortInBlock], uint32_t listed) {
+  const uint32_t first = threadIdx.x * kKeysPerThread;
+  uint64_t keys[kKeysPerThread];
+#pragma unroll
+  for (int i = 0; i < kKeysPerThread; ++i) keys[i] = first + i < listed ? list[first + i] : kNothing;
+  __syncthreads();
+  sort_runs(keys, uint32_t(power_of_two_from(listed)), list);
+#pragma unroll
+  for (int i = 0; i < kKeysPerThread; ++i) list[first + i] = keys[i];
+  __syncthreads();
 }
 
 }  // namespace fastret::cuda

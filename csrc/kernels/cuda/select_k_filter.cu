@@ -1,8 +1,9 @@
-// Long rows. A sample of the row gives a key that, most likely, a few more than k keys reach; those that do
-// become candidates while the row is read once, and the k best of them are sorted. Keys include the column,
-// so that ties are as rare as anything else beyond the threshold. Where the sample misled, too few or too
-// many reach the threshold, which their count tells: then one block selects from the whole row, slower but as
-// exactly.
+// Long rows. A sample of the row gives a key that, most likely, k and a few more keys of the row reach; those
+// that do become candidates while the row is read once, and the k best of them are sorted. The places of the
+// sample are independent of the row and keys are distinct, as they include the column: so the odds are the
+// same whatever the values and their order, ties included. Where the sample misled all the same, too few or
+// too many keys reach the threshold, which their count tells: then one block selects from the whole row,
+// slower but as exactly.
 #include <cmath>
 
 #include "kernels/cuda/select_k_paths.cuh"
@@ -30,11 +31,12 @@ Plan plan_filter(const SelectKParams& p, const SelectKTuning& tuning) {
   plan.k = std::min(p.k, columns);
   plan.sorts_in_block = plan.k <= kSortInBlock;
 
-  const int64_t wanted = std::clamp<int64_t>(columns / tuning.columns_per_sample, kThreads, kMostSamples);
+  const int64_t wanted = std::clamp<int64_t>(columns * bytes_of(p.values.dtype) / tuning.bytes_per_sample,
+                                             kThreads, kMostSamples);
   while (int64_t(2) << plan.sample_bits <= std::min(wanted, columns)) ++plan.sample_bits;
   const double columns_per_sample = double(columns) / double(int64_t(1) << plan.sample_bits);
-  // How many of the k best the sample holds varies by the square root of that number; so does how many of the
-  // row are above the threshold. The 1 is for numbers below 1.
+  // The sample holds a number of the k best whose variance is at most its expectation; the 1 is for
+  // expectations below 1, where chances are those of a Poisson distribution.
   const auto at_most = [&](double expected) { return expected + tuning.spread * (1 + std::sqrt(expected)); };
   const double reach = std::ceil(std::max(1.0, at_most(double(plan.k) / columns_per_sample)));
   plan.reach = uint32_t(reach);
@@ -110,7 +112,7 @@ struct RowVectors {
   __device__ Vector load(int64_t vector) const {
     const int64_t first = column(vector, 0);
     if (first >= 0 && first + kElements <= columns) return *reinterpret_cast<const Vector*>(data + first);
-    Vector partial = {{~0u, ~0u, ~0u, ~0u}};
+    Vector partial = nothing();
 #pragma unroll
     for (int i = 0; i < kElements; ++i) {
       if (first + i < 0 || first + i >= columns) continue;
@@ -120,6 +122,8 @@ struct RowVectors {
     }
     return partial;
   }
+
+  static __device__ Vector nothing() { return {{~0u, ~0u, ~0u, ~0u}}; }
 
   // As RankedRows takes it.
   static __device__ uint32_t bits(const Vector& vector, int element) {
@@ -147,7 +151,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
       const int64_t vector = first + v * kThreads + threadIdx.x;
-      loaded[v] = vectors.load(vector < end ? vector : INT64_MAX / 16);
+      loaded[v] = vector < end ? vectors.load(vector) : vectors.nothing();
     }
     uint64_t keys[16];
     uint32_t reaching = 0;

@@ -11,13 +11,18 @@ __global__ void __launch_bounds__(kThreads) sort_whole_rows(SelectKParams p, int
   const RankedRows rows(p);
   const int rows_in_block = kSortInBlock / row_length;
   const int64_t first_row = int64_t(blockIdx.x) * rows_in_block;
-  for (int i = threadIdx.x; i < kSortInBlock; i += kThreads) {
-    const int64_t row = first_row + i / row_length;
-    const int column = i % row_length;
-    list[i] = row < p.values.rows && column < p.values.dim ? rows.key(row, column) : kNothing;
+  const int first = threadIdx.x * kKeysPerThread;
+  uint64_t keys[kKeysPerThread];
+#pragma unroll
+  for (int i = 0; i < kKeysPerThread; ++i) {
+    const int64_t row = first_row + (first + i) / row_length;
+    const int column = (first + i) % row_length;
+    keys[i] = row < p.values.rows && column < p.values.dim ? rows.key(row, column) : kNothing;
   }
+  sort_runs(keys, uint32_t(row_length), list);
+#pragma unroll
+  for (int i = 0; i < kKeysPerThread; ++i) list[first + i] = keys[i];
   __syncthreads();
-  bitonic_sort_runs(list, kSortInBlock, uint32_t(row_length));
   for (int r = threadIdx.x / 32; r < rows_in_block && first_row + r < p.values.rows; r += kWarps)
     for (int64_t place = threadIdx.x % 32; place < p.k; place += 32)
       rows.write(first_row + r, place, place < row_length ? list[r * row_length + place] : kNothing);

@@ -39,15 +39,15 @@ constexpr int kSharedColumns = 4096;
 constexpr int kMostSamples = 8192;
 
 struct SelectKTuning {
-  int64_t sorted_columns;      // up to this many (a power of two) a row is sorted rather than selected from
-  int64_t shared_columns;      // up to this many, and kSharedColumns, a row is held in shared memory
-  int64_t sorted_share;        // beyond this part of the columns, k costs more to filter than to sort
-  int64_t columns_per_sample;  // a 32-byte sector is read for each: 6 % of a float32 row
-  double spread;               // of a sample, in standard deviations: 1 row in a million misleads
-  int64_t segment_columns;     // of a row that one block filters, at least: 32 KiB, eight loads per thread
-  int64_t target_blocks;    // rows are cut into segments up to this many: 8 for each of 132 multiprocessors
-  int64_t candidate_bytes;  // for the candidates of all rows of a pass
+  int64_t sorted_columns;    // up to this many (a power of two) a row is sorted rather than selected from
+  int64_t shared_columns;    // up to this many, and kSharedColumns, a row is held in shared memory
+  int64_t sorted_share;      // k beyond 1 / sorted_share of the columns: rows are sorted rather than filtered
+  int64_t bytes_per_sample;  // a sector of 32 bytes is read for each: 4 to 8 % of a row
+  double spread;             // of a sample, in standard deviations: few rows in a million mislead
+  int64_t segment_columns;   // of a row that one block filters, at least: 32 KiB, eight loads per thread
+  int64_t target_blocks;     // rows are cut into segments up to this many: 8 for each of 132 multiprocessors
+  int64_t candidate_bytes;   // for the candidates of all rows of a pass
 };
-constexpr SelectKTuning kSelectKTuning = {256, kSharedColumns, 4, 128, 5, 8192, 1056, 256 << 20};
+constexpr SelectKTuning kSelectKTuning = {256, kSharedColumns, 4, 384, 5, 8192, 1056, 256 << 20};
 
 }  // namespace fastret::cuda
