@@ -13,7 +13,7 @@
 namespace fastret::cuda {
 
 inline unsigned char* dynamic_shared() {
-  return simt::machine.dynamic_shared.data();
+  return simt::dynamic_shared_of(simt::block_rank());
 }
 
 namespace simulated {
@@ -51,7 +51,8 @@ T* shared_by_warp(const T& mine) {
 
 // A sum as the tensor cores form it: each addend is cut to a multiple of 2^-23 of the largest one's power of
 // two, and so is the sum.
-inline float cut_sum(float start, const double (&products)[4]) {
+template <int Count>
+float cut_sum(float start, const double (&products)[Count]) {
   double largest = std::fabs(double(start));
   for (double product : products) largest = std::fmax(largest, std::fabs(product));
   if (largest == 0 || !(largest <= FLT_MAX)) {
