@@ -61,7 +61,7 @@ def hard(n: int, dim: int = 5, seed: int = 0) -> Tensor:
 
 def answers(index: FlatIndex, queries: Tensor) -> list[Tensor]:
     some = index.ids[::3]
-    per_query = torch.arange(len(queries) * 4).view(len(queries), 4)
+    per_query = torch.arange(len(queries) * 4).view(4, len(queries)).T  # not contiguous
     found = [
         *index.search(queries, 3),
         *index.search(queries, index.ntotal + 2),

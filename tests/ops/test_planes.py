@@ -176,11 +176,15 @@ def test_packed_planes_tell_what_they_are(generator: Generator) -> None:
     assert packed.nbytes == 512 * (128 * 4 + 16)
     assert packed.overhead_bytes == packed.nbytes - 300 * 70 * 4
     assert_same_bits(packed.keys, keys)
-    part = packed.rows(32, 290)
-    assert_same_bits(part.keys, keys[32:290])
-    want = fastret.search(keys[:4], keys[32:290], 300, "l2")
+    part = packed.rows(256, 290)
+    assert_same_bits(part.keys, keys[256:290])
+    facts = part.source.facts
+    assert facts.shape == (256, 4) and facts[34:].isnan().all() and not packed.source.facts[:300].isnan().any()
+    want = fastret.search(keys[:4], keys[256:290], 300, "l2")
     for one, other in zip(fastret.search(keys[:4], part, 300), want, strict=True):
         assert_same_bits(one, other)
+    with pytest.raises(ValueError, match=r"^PackedKeys.rows: first must be a multiple of 256 .* got 32 and 290$"):
+        packed.rows(32, 290)
     with pytest.raises(ValueError, match=r"^search: the keys were packed for metric 'l2', got 'ip'$"):
         fastret.search(keys, packed, 3, "ip")
     with pytest.raises(ValueError, match=r"^search: queries and keys must share D, got \[300, 69\] and \[300, 70\]$"):

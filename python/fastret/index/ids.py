@@ -52,8 +52,9 @@ def checked_id_list(operation: str, ids: int | Ids, device: torch.device, name: 
 def positions_of(wanted: Tensor, ids: Tensor) -> Tensor:
     """Where in `ids` [N], ascending, each of `wanted` is; -1: nowhere."""
     if not len(ids):
-        return torch.full_like(wanted, -1)
-    at = torch.searchsorted(ids, wanted.contiguous()).clamp_max_(len(ids) - 1)
+        return torch.full_like(wanted, -1, memory_format=torch.contiguous_format)
+    wanted = wanted.contiguous()
+    at = torch.searchsorted(ids, wanted).clamp_max_(len(ids) - 1)
     return torch.where(ids[at] == wanted, at, -1)
 
 

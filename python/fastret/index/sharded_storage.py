@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..ops.first_pass import FirstPass
 from ..ops.merging import Neighbours, WithinRange, merge_neighbours, merge_ranges
-from ..ops.planes import row_blocks
 from .filters import Filters
 from .storage import Storage
 
@@ -38,11 +37,12 @@ class ShardedStorage(Storage):
 
     def write(self, vectors: Tensor, first: int) -> None:
         self.reserve(first + len(vectors), first)
-        for block in row_blocks(len(vectors), self._row_bytes):
-            rows = vectors[block]
-            positions = torch.arange(first + block.start, first + block.stop, device=rows.device)
-            for number, shard in enumerate(self._shards):
-                shard.write(rows[self._owners(positions) == number], self._count(number, first + block.start))
+        begin, last = first, first + len(vectors)
+        while begin < last:
+            turn = begin // DEALT_ROWS
+            end, number = min(last, (turn + 1) * DEALT_ROWS), turn % len(self._shards)
+            self._shards[number].write(vectors[begin - first : end - first], self._count(number, begin))
+            begin = end
 
     def at(self, where: slice | Tensor) -> Tensor:
         if isinstance(where, slice):

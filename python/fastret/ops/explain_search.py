@@ -11,7 +11,8 @@ from .. import _C
 from .arrays import Array, Metric, check_k
 from .first_pass import FIRST_PASSES, FirstPass
 from .packing import PackedKeys
-from .planes import SplitPlanes, search_split
+from .planes import SplitPlanes
+from .search import device_search
 from .search_arguments import SearchArguments, search_arguments
 
 EXACT = "exact"  # no first pass: every key is scored canonically
@@ -81,11 +82,8 @@ def explain_search(
     """
     a = search_arguments("explain_search", queries, keys, metric, first_pass, allowed, excluded)
     q, x, k = a.queries, a.keys, check_k("explain_search", k)
-    if q.is_cuda or isinstance(x, SplitPlanes):
-        if isinstance(x, SplitPlanes):
-            scores, ids = search_split(q, x, k, a.metric, a.allowed, a.excluded)
-        else:
-            scores, ids = torch.ops.fastret.search(q, x, k, a.metric, a.allowed, a.excluded)
+    if a.on_device:
+        scores, ids = device_search(a, k)
         return SearchExplanation(
             DEVICE,
             "a CUDA device has kernels of its own",
@@ -112,7 +110,7 @@ def explain_search(
         a.packing is not None,
         _C.get_isa(),
         torch.get_num_threads(),
-        len(x),
+        x.shape[0],
         {name: counts[name] for name in order if counts[name]},
         rescored,
         scores,

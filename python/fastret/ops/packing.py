@@ -12,7 +12,7 @@ from torch import Tensor
 from .arrays import Array, Metric, metric_index, to_tensor
 from .first_pass import FIRST_PASSES, FirstPass, first_pass_number
 from .panels import KEY_FACTS, PANEL_KEYS
-from .planes import SplitPlanes
+from .planes import KEY_TILE, SplitPlanes
 from .principal_axes import PrincipalAxes, axes_panels, choose_head, defect_of
 
 LAYOUT = "1"  # raised whenever panels, facts or frame change their meaning: stored ones are then packed anew
@@ -129,11 +129,12 @@ class PackedKeys:
     def rows(self, first: int, last: int) -> PackedKeys:
         """Keys first ... last - 1 alone, which then count from 0, in the same memory.
 
-        Raises ValueError unless `first` begins a panel: is a multiple of 32.
+        Raises ValueError unless `first` begins a panel, of split planes a tile: is a multiple of 32 or 256.
         """
-        if not 0 <= first <= last <= self.ntotal or first % PANEL_KEYS:
+        step = KEY_TILE if isinstance(self.source, SplitPlanes) else PANEL_KEYS
+        if not 0 <= first <= last <= self.ntotal or first % step:
             raise ValueError(
-                f"PackedKeys.rows: first must be a multiple of {PANEL_KEYS} and first <= last <= {self.ntotal}, "
+                f"PackedKeys.rows: first must be a multiple of {step} and first <= last <= {self.ntotal}, "
                 f"got {first} and {last}"
             )
         if isinstance(self.source, SplitPlanes):

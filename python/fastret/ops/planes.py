@@ -20,6 +20,10 @@ PLANE_FACTS = 4  # float32 per row: see reference.plane_facts
 _BLOCK_BYTES = 64 << 20  # of rows that are moved, joined or split at a time
 
 
+def _whole_tiles(rows: int) -> int:
+    return -(-rows // KEY_TILE) * KEY_TILE
+
+
 def plane_stride(dim: int) -> int:
     """Elements of a plane's row: the dimensions and the zeros beyond them."""
     return -(-dim // PLANE_ALIGNMENT) * PLANE_ALIGNMENT
@@ -39,7 +43,7 @@ class SplitPlanes:
 
     high: Tensor  # [room, D up to a multiple of 64] uint16, zeros beyond D
     low: Tensor | None  # int16 of the same shape; None: zeros, of bfloat16 rows
-    facts: Tensor  # [room, 4] float32, see reference.plane_facts; NaN where there is no row
+    facts: Tensor  # [room, 4] float32, see reference.plane_facts; NaN from row N on, as kernels visit whole tiles
     dim: int  # D
     ntotal: int  # N
     dtype: torch.dtype  # of the rows
@@ -47,7 +51,7 @@ class SplitPlanes:
     @classmethod
     def empty(cls, dim: int, dtype: torch.dtype, device: torch.device, room: int = 0) -> SplitPlanes:
         """No rows yet, and room for at least so many."""
-        room = -(-room // KEY_TILE) * KEY_TILE
+        room = _whole_tiles(room)
         shape = (room, plane_stride(dim))
         low = None if dtype == torch.bfloat16 else torch.empty(shape, dtype=torch.int16, device=device)
         facts = torch.full((room, PLANE_FACTS), torch.nan, device=device)
@@ -77,9 +81,14 @@ class SplitPlanes:
         return len(self.facts) * self.row_bytes
 
     def rows(self, first: int, last: int) -> SplitPlanes:
-        """Rows first ... last - 1 alone, which then count from 0, in the same memory."""
+        """Rows first ... last - 1 alone, which then count from 0, in the same memory but for their facts.
+
+        `first` must begin a tile, so that there is room for whole tiles.
+        """
+        facts = self.facts.new_full((_whole_tiles(last - first), PLANE_FACTS), torch.nan)
+        facts[: last - first] = self.facts[first:last]
         low = None if self.low is None else self.low[first:]
-        return replace(self, high=self.high[first:], low=low, facts=self.facts[first:], ntotal=last - first)
+        return replace(self, high=self.high[first:], low=low, facts=facts, ntotal=last - first)
 
     def with_room(self, room: int) -> SplitPlanes:
         """The same memory, or a copy with room for at least so many rows, in all."""

@@ -10,7 +10,6 @@ from torch import Tensor
 from .arrays import Array, Metric, like
 from .first_pass import FirstPass
 from .packing import PackedKeys
-from .planes import SplitPlanes
 from .score_blocks import range_search_by_blocks
 from .search_arguments import search_arguments
 
@@ -47,7 +46,7 @@ def range_search(
         if not hasattr(threshold, "__float__"):
             raise TypeError(f"range_search: threshold must be a number, got {type(threshold).__name__}")
         threshold = float(threshold)
-    if a.queries.is_cuda or isinstance(a.keys, SplitPlanes):
+    if a.on_device:
         found = range_search_by_blocks(a, threshold)
     else:
         found = torch.ops.fastret.range_search(a.queries, a.keys, threshold, *a.packed, **a.filters)

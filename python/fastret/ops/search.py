@@ -11,7 +11,7 @@ from .arrays import Array, Metric, check_k, like
 from .first_pass import FirstPass
 from .packing import PackedKeys
 from .planes import SplitPlanes, search_split
-from .search_arguments import search_arguments
+from .search_arguments import SearchArguments, search_arguments
 
 
 def search(
@@ -54,13 +54,19 @@ def search(
     """
     a = search_arguments("search", queries, keys, metric, first_pass, allowed, excluded)
     k = check_k("search", k)
-    if isinstance(a.keys, SplitPlanes):
-        scores, ids = search_split(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
-    elif a.queries.is_cuda:
-        scores, ids = torch.ops.fastret.search(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
+    if a.on_device:
+        scores, ids = device_search(a, k)
     else:
         scores, ids, _, _ = torch.ops.fastret.explained_search(a.queries, a.keys, k, *a.packed, **a.filters)
     return like(scores, queries), like(ids, queries)
+
+
+def device_search(a: SearchArguments, k: int) -> tuple[Tensor, Tensor]:
+    """scores and ids by the kernels of a CUDA device, or those for split planes."""
+    if isinstance(a.keys, SplitPlanes):
+        return search_split(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
+    scores, ids = torch.ops.fastret.search(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
+    return scores, ids
 
 
 @torch.library.register_fake("fastret::search")

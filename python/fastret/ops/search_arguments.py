@@ -28,6 +28,11 @@ class SearchArguments(NamedTuple):
         return (self.metric, self.first_pass, *(self.packing.arguments if self.packing else ()))
 
     @property
+    def on_device(self) -> bool:
+        """Whether the kernels are those of CUDA devices, which split planes have on the CPU too."""
+        return self.queries.is_cuda or isinstance(self.keys, SplitPlanes)
+
+    @property
     def key_rows(self) -> Tensor:
         """The keys as one tensor; of split planes a copy."""
         return self.keys.joined() if isinstance(self.keys, SplitPlanes) else self.keys
@@ -53,17 +58,16 @@ def search_arguments(
     # Detached, so that no one waits for a gradient that does not come.
     q = to_tensor(op, "queries", queries).detach()
     x = to_tensor(op, "keys", keys).detach() if packed is None else packed.source
-    like_x = (
-        x.high.narrow(0, 0, x.ntotal).narrow(1, 0, x.dim) if isinstance(x, SplitPlanes) else x
-    )  # in shape and device
-    check_pair(op, q, like_x, axes=(2,))
+    # Of planes something of the shape and device of the rows.
+    rows = x.high.narrow(0, 0, x.ntotal).narrow(1, 0, x.dim) if isinstance(x, SplitPlanes) else x
+    check_pair(op, q, rows, axes=(2,))
     if metric is None:
         metric = "ip" if packed is None else packed.metric
     metric_number = metric_index(op, metric)
     if packed is not None and metric != packed.metric:
         raise ValueError(f"{op}: the keys were packed for metric {packed.metric!r}, got {metric!r}")
     number = first_pass_number(op, first_pass)
-    filters = allowed_mask(op, allowed, like_x), excluded_ids(op, excluded, q)
+    filters = allowed_mask(op, allowed, rows), excluded_ids(op, excluded, q)
     if isinstance(x, SplitPlanes):
         return SearchArguments(q, x, metric_number, -1, None, *filters)
     if packed is not None and first_pass in ("auto", packed.first_pass):
