@@ -17,6 +17,7 @@ pybind11_add_module(_C_cuda MODULE NO_EXTRAS
   ${CUDA_DIR}/merge.cu
   ${CUDA_DIR}/pair_scores.cu
   ${CUDA_DIR}/pairwise_scores.cu
+  ${CUDA_DIR}/query_list.cu
   ${CUDA_DIR}/rescore.cu
   ${CUDA_DIR}/scan_choice.cpp
   ${CUDA_DIR}/scan_mma.cu

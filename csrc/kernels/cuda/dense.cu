@@ -12,22 +12,6 @@
 namespace fastret::cuda {
 namespace {
 
-// One block, so that the list is in order.
-__global__ void __launch_bounds__(kThreads)
-    list_unanswered(const uint32_t* unanswered, int64_t num_queries, uint32_t* list) {
-  __shared__ uint32_t warp_totals[kWarps];
-  uint32_t listed = 0;
-  for (int64_t first = 0; first < num_queries; first += kThreads) {
-    const int64_t query = first + threadIdx.x;
-    const uint32_t mine = query < num_queries && unanswered[query];
-    uint32_t total;
-    const uint32_t place = listed + block_exclusive_sum(mine, warp_totals, total);
-    if (mine) list[1 + place] = uint32_t(query);
-    listed += total;
-  }
-  if (threadIdx.x == 0) list[0] = listed;
-}
-
 // Rows of a tile by their numbers; zeros beyond the edges.
 struct ListedRows {
   const Rows& rows;
@@ -91,10 +75,10 @@ __device__ __forceinline__ void append(const DenseParams& p, Buffers& buffers, i
   if (lane == 0) buffers.counts[q] = held + uint32_t(__popc(keepers));
 }
 
-// Items: 16 unanswered queries with one of `parts` runs of keys. As many parts as fill the grid and as the
+// Items: 16 of the listed queries with one of `parts` runs of keys. As many parts as fill the grid and as the
 // buffers of a query have room for.
 template <Metric metric>
-__global__ void __launch_bounds__(kThreads) dense_tiles(DenseParams p, int64_t most_parts) {
+__global__ void __launch_bounds__(kThreads, 1) dense_tiles(DenseParams p, int64_t most_parts) {
   __shared__ TileStage stage;
   __shared__ uint32_t ordered[kTileQueries][kTileKeys];
   __shared__ SelectionState state;
@@ -156,7 +140,6 @@ int64_t dense_capacity(int64_t k, int64_t num_keys) {
 }
 
 void answer_densely(Launcher& launch, const DenseParams& p, int64_t blocks) {
-  launch(list_unanswered, 1, p.unanswered, p.queries.rows, p.list);
   const int64_t most_parts =
       std::max<int64_t>(1, p.survivors.capacity / dense_capacity(p.k, p.keys.rows.rows));
   launch(kernel_of(p.metric, dense_tiles<Metric::inner_product>, dense_tiles<Metric::cosine>,

@@ -30,6 +30,16 @@
 // of the value, and a key whose upper end is below the k-th largest lower end has a canonical score strictly
 // below k others.
 //
+// The finer scan (FinerScan in scan.h). With x" the middle plane, x - x' rounded to bfloat16, and q"
+// likewise,
+//   q.x - (q'.x" + q".x' + q'.x') = q".x" + q.(x - x' - x") + (q - q' - q").(x' + x")
+// where |x - x' - x"| <= 2^-8 |x - x'| and |x"| <= (1 + 2^-8)|x - x'|, likewise of q. Of item 2, the products
+// with middles meet sums below 1.01 2^-7 |q'||x'|, and add them to what the others meet, which makes it
+// 3.12 Dp u in all. So with
+//   norm_q = 2^-8 |q| + 1.01 |q - q'|
+//   residual_q = 1.01 2^-8 |q - q'| + (3.12 Dp + 16) u |q'| + 1.01 w |q|
+// and all else as above, `width` bounds its error.
+//
 // Norms from 2^-30 to 2^60, or 0, keep every product of them within float32, and what underflows below item
 // 2's allowance. Other keys are scored canonically for every query; other queries take the exact path.
 #pragma once
@@ -85,22 +95,26 @@ FASTRET_HOST_DEVICE KeyFacts key_facts(Metric metric, const RowNorms& norms) {
 }
 
 // `ceiling` as of SearchParams.
-FASTRET_HOST_DEVICE QueryFacts query_facts(Metric metric, int64_t dim, const RowNorms& norms, float ceiling) {
+FASTRET_HOST_DEVICE QueryFacts query_facts(Metric metric, int64_t dim, const RowNorms& norms, float ceiling,
+                                           bool finer = false) {
   const double u = 0x1p-24, w = canonical_rounding(dim), square = norms.exact * norms.exact;
+  const double dims = double(plane_stride(dim));
+  const double rounding = ((finer ? 3.12 : 3.06) * dims + 16) * u * norms.high + 1.01 * w * norms.exact;
   QueryFacts facts = {};
-  facts.norm = upward(norms.exact);
-  facts.residual = upward(norms.residual + (3.06 * double(plane_stride(dim)) + 16) * u * norms.high +
-                          1.01 * w * norms.exact);
+  facts.norm = upward(finer ? 0x1p-8 * norms.exact + 1.01 * norms.residual : norms.exact);
+  facts.residual = upward((finer ? 1.01 * 0x1p-8 : 1) * norms.residual + rounding);
   facts.extra = metric == Metric::l2 ? upward(w * square) : 0.0f;
   const double scaled = metric == Metric::cosine ? norms.exact * ceiling
                         : metric == Metric::l2   ? 0.5 * (square - ceiling)
                                                  : double(ceiling);
   const double slack = 0x1p-20 * (metric == Metric::l2 ? square + fabs(double(ceiling)) : fabs(scaled));
-  facts.ceiling_low = float(scaled - slack);
+  // Less the smallest float32: next to zero the slack would be lost in rounding.
+  facts.ceiling_low = float(scaled - slack - 0x1p-149);
   facts.ceiling_high = float(scaled + slack);
   const bool unbounded = ceiling != ceiling || ceiling == (metric == Metric::l2 ? -INFINITY : INFINITY);
   // An infinite ceiling that does bound something is beaten by every finite score.
-  if (unbounded || fabsf(ceiling) == INFINITY) facts.ceiling_low = facts.ceiling_high = unbounded ? INFINITY : -INFINITY;
+  if (unbounded || fabsf(ceiling) == INFINITY)
+    facts.ceiling_low = facts.ceiling_high = unbounded ? INFINITY : -INFINITY;
   return facts;
 }
 

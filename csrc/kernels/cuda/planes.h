@@ -38,6 +38,11 @@ FASTRET_HOST_DEVICE int16_t low_of(uint32_t bits) {
   return int16_t(bits - (uint32_t(high_of(bits)) << 16));
 }
 
+// Of the finer scan: what `high` leaves, itself rounded to bfloat16.
+FASTRET_HOST_DEVICE uint16_t middle_of(float value) {
+  return high_of(bits_of_float(value - widen_bf16(high_of(bits_of_float(value)))));
+}
+
 FASTRET_HOST_DEVICE float join_planes(uint16_t high, int16_t low) {
   return float_from_bits((uint32_t(high) << 16) + uint32_t(int32_t(low)));
 }

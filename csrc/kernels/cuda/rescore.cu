@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/pair_score.cuh"
+#include "kernels/cuda/split_rows.cuh"
 
 namespace fastret::cuda {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 template <Metric metric>
 __global__ void __launch_bounds__(kThreads) rescore_survivors(RescoreParams p, int64_t parts) {
   const int64_t query = blockIdx.x / parts;
-  if (p.unanswered[query]) return;
+  if (p.answers[query] != kByScan) return;
   const int64_t size = p.survivors.counts[query];
   uint64_t* entries = p.survivors.entries + query * p.survivors.capacity;
   for (int64_t first = blockIdx.x % parts * kPairsOfBlock; first < size; first += parts * kPairsOfBlock) {

@@ -10,8 +10,8 @@ struct RescoreParams {
   Rows queries;
   ExactRows keys;
   Metric metric;
-  const float* ceilings;       // [Q] or nullptr
-  const uint32_t* unanswered;  // [Q] 1: not this query
+  const float* ceilings;    // [Q] or nullptr
+  const uint32_t* answers;  // [Q] QueryAnswer: only those by a scan
   Survivors survivors;
 };
 

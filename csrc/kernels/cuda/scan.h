@@ -27,6 +27,15 @@ struct Survivors {
   int64_t capacity;
 };
 
+// The scan of queries of which a bfloat16 scan kept too much: a third plane holds what `high` leaves of each
+// element, rounded to bfloat16 once more, and three products instead of one come within 2^-17 of each
+// element.
+struct FinerScan {
+  const uint32_t* list = nullptr;           // [Q + 1] how many queries, then their numbers
+  const uint16_t* query_middles = nullptr;  // as `queries`
+  const uint16_t* key_middles = nullptr;    // of the tiles of this scan, in their order
+};
+
 struct ScanParams {
   const uint16_t* queries;        // [Q up to a whole tile, stride] plane
   const QueryFacts* query_facts;  // [Q]
@@ -42,13 +51,16 @@ struct ScanParams {
   float squared_extra;              // of the error bound
   KeyFilter filter;
   Survivors survivors;
+  FinerScan finer = {};
 };
 
-// By the kernel that scan_choice.h says.
+// For all queries, by the kernel that scan_choice.h says.
 void scan(Launcher& launch, const ScanParams& params);
 // Portable: mma.sync and cp.async, compute capability 8.0 and up.
 void scan_portable(Launcher& launch, const ScanParams& params);
 // Hopper: TMA and wgmma, compute capability 9.0 only; an error elsewhere.
 void scan_hopper(Launcher& launch, const ScanParams& params);
+// For the queries of a FinerScan; their number is known to the device alone, hence so many blocks.
+void scan_finer(Launcher& launch, const ScanParams& params, int64_t blocks);
 
 }  // namespace fastret::cuda

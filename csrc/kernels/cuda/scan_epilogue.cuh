@@ -21,6 +21,13 @@ struct ScanHit {
   uint16_t query, key;
 };
 
+// The query at a place of a scan, or -1.
+__device__ __forceinline__ int64_t query_at(const ScanParams& p, int64_t place) {
+  const uint32_t* list = p.finer.list;
+  if (!list) return place < p.num_queries ? place : -1;
+  return place < list[0] ? int64_t(list[1 + place]) : -1;
+}
+
 // The facts of a key, as one that is never found where a filter forbids it to all queries.
 __device__ __forceinline__ KeyFacts facts_if_allowed(const ScanParams& p, int64_t key) {
   KeyFacts facts = p.key_facts[key];
@@ -53,9 +60,9 @@ __device__ __forceinline__ void fill_tile(ScanTile& tile, const ScanParams& p, i
       widest.residual = fmaxf(widest.residual, tile.warp_residuals[w]);
       widest.norm = fmaxf(widest.norm, tile.warp_norms[w]);
     }
-    const int64_t query = first_query + thread;
+    const int64_t query = query_at(p, first_query + thread);
     float cut = INFINITY;
-    if (query < p.num_queries && p.thresholds[query] < INFINITY) {
+    if (query >= 0 && p.thresholds[query] < INFINITY) {
       const float threshold = p.thresholds[query];
       const float half = width(p.query_facts[query], p.squared_extra, widest);
       // The rounding of both sums is left as room.
@@ -69,8 +76,8 @@ __device__ __forceinline__ void fill_tile(ScanTile& tile, const ScanParams& p, i
 // Looks at one pair closely and keeps it unless it cannot be a neighbour.
 __device__ __forceinline__ void offer(const ScanParams& p, const ScanTile& tile, int64_t first_query,
                                       int64_t first_key, const ScanHit& hit) {
-  const int64_t query = first_query + hit.query, key = first_key + hit.key;
-  if (query >= p.num_queries) return;
+  const int64_t query = query_at(p, first_query + hit.query), key = first_key + hit.key;
+  if (query < 0) return;
   const float threshold = p.thresholds[query];
   const QueryFacts facts = p.query_facts[query];
   const Ends interval = ends(hit.value, facts, p.squared_extra, tile.keys[hit.key]);

@@ -34,14 +34,14 @@ __device__ __forceinline__ int copy_offset(int row, int copy) {
   return (row * kCopies + (copy ^ (row / 2 % kCopies))) * 16;
 }
 
-template <int kRows>
-__device__ __forceinline__ void stage_rows_async(unsigned char* stage, const uint16_t* rows, int64_t stride,
-                                                 int64_t first_dim) {
+// row_at(r): where row r of the tile begins.
+template <int kRows, class Row>
+__device__ __forceinline__ void stage_rows_async(unsigned char* stage, const Row& row_at, int64_t first_dim) {
 #pragma unroll
   for (int first = 0; first < kRows * kCopies; first += kThreads) {
     const int i = first + int(threadIdx.x), row = i / kCopies, copy = i % kCopies;
     if (kRows * kCopies % kThreads == 0 || i < kRows * kCopies)
-      copy_async(stage + copy_offset(row, copy), rows + row * stride + first_dim + copy * 8);
+      copy_async(stage + copy_offset(row, copy), row_at(row) + first_dim + copy * 8);
   }
 }
 
@@ -72,26 +72,49 @@ struct TileSums {
   }
 };
 
-// Query tiles fastest, so that the blocks that share a tile of keys run side by side and read it from L2.
-template <class Shape>
-__global__ void __launch_bounds__(kThreads) scan_tiles(ScanParams p, int64_t query_tiles) {
+// The planes that a pair of tiles is scored from, one product after the other; the largest comes last, so
+// that the small ones meet small sums.
+template <class Shape, bool kFiner>
+struct TileSource {
+  const ScanParams& p;
+  int64_t first_query, visit, tile, steps;  // steps of one product
+
+  __device__ __forceinline__ int64_t all_steps() const { return kFiner ? 3 * steps : steps; }
+
+  __device__ __forceinline__ void load(int64_t step, unsigned char* stage) const {
+    const int product = !kFiner ? 2 : int(step >= steps) + int(step >= 2 * steps);
+    const int64_t first_dim = (kFiner ? step - product * steps : step) * kStepDims;
+    const uint16_t* queries = kFiner && product == 1 ? p.finer.query_middles : p.queries;
+    const uint16_t* keys = kFiner && product == 0 ? p.finer.key_middles : p.keys;
+    const int64_t key_tile = p.only_scanned || (kFiner && product == 0) ? visit : tile;
+    stage_rows_async<Shape::queries>(
+        stage,
+        [&](int row) {
+          const int64_t query = kFiner ? query_at(p, first_query + row) : first_query + row;
+          return queries + (kFiner && query < 0 ? 0 : query) * p.stride;
+        },
+        first_dim);
+    stage_rows_async<kKeyTile>(
+        stage + Shape::queries * kStepDims * 2,
+        [&](int row) { return keys + (key_tile * kKeyTile + row) * p.stride; }, first_dim);
+  }
+};
+
+// Called by a whole block, again and again.
+template <class Shape, bool kFiner>
+__device__ __forceinline__ void scan_tile(const ScanParams& p, int64_t first_query, int64_t visit) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int64_t first_query = blockIdx.x % query_tiles * Shape::queries;
-  const int64_t visit = blockIdx.x / query_tiles, tile_number = p.order[p.first_visit + visit];
-  const uint16_t* queries = p.queries + first_query * p.stride;
-  const uint16_t* keys = p.keys + (p.only_scanned ? visit : tile_number) * kKeyTile * p.stride;
-  const KeyFacts facts[] = {facts_if_allowed(p, tile_number * kKeyTile + threadIdx.x)};
+  const TileSource<Shape, kFiner> source = {p, first_query, visit, p.order[p.first_visit + visit],
+                                            p.stride / kStepDims};
+  const KeyFacts facts[1] = {facts_if_allowed(p, source.tile * kKeyTile + threadIdx.x)};
+  // Also: the shared memory of the tile before is done with.
   if (!__syncthreads_or(facts[0].residual == facts[0].residual)) return;  // no key of the tile is ever found
 
   unsigned char* stages = dynamic_shared();
   const auto stage_at = [&](int64_t step) { return stages + step % kStages * Shape::stage_bytes; };
-  const int64_t steps = p.stride / kStepDims;
+  const int64_t steps = source.all_steps();
   const auto load = [&](int64_t step) {
-    if (step < steps) {
-      stage_rows_async<Shape::queries>(stage_at(step), queries, p.stride, step * kStepDims);
-      stage_rows_async<kKeyTile>(stage_at(step) + Shape::queries * kStepDims * 2, keys, p.stride,
-                                 step * kStepDims);
-    }
+    if (step < steps) source.load(step, stage_at(step));
     commit_copies();  // also without copies, so that the number of groups tells the step
   };
   for (int step = 0; step < kStages - 1; ++step) load(step);
@@ -124,7 +147,7 @@ __global__ void __launch_bounds__(kThreads) scan_tiles(ScanParams p, int64_t que
     const KeyFacts left = tile.keys[column], right = tile.keys[column + 1];
     // Value i is that of sum i % 4 of row tile i / 4.
     offer_values<4 * Shape::row_tiles>(
-        p, tile, first_query, tile_number * kKeyTile, queue,
+        p, tile, first_query, source.tile * kKeyTile, queue,
         [&](int i) {
           return i % 2 ? fmaf(tile_sums.sums[i / 4][c][i % 4], right.scale, right.bias)
                        : fmaf(tile_sums.sums[i / 4][c][i % 4], left.scale, left.bias);
@@ -132,6 +155,20 @@ __global__ void __launch_bounds__(kThreads) scan_tiles(ScanParams p, int64_t que
         [&](int i) { return cuts[i / 2]; }, [&](int i) { return row + 8 * (i / 2); },
         [&](int i) { return column + i % 2; });
   }
+}
+
+// One block per pair of tiles; query tiles fastest, so that the blocks that share a tile of keys run side by
+// side and read it from L2.
+template <class Shape>
+__global__ void __launch_bounds__(kThreads) scan_tiles(ScanParams p, int64_t query_tiles) {
+  scan_tile<Shape, false>(p, blockIdx.x % query_tiles * Shape::queries, blockIdx.x / query_tiles);
+}
+
+template <class Shape>
+__global__ void __launch_bounds__(kThreads) scan_tiles_finer(ScanParams p) {
+  const int64_t query_tiles = (p.finer.list[0] + Shape::queries - 1) / Shape::queries;
+  for (int64_t i = blockIdx.x; i < query_tiles * p.num_visits; i += gridDim.x)
+    scan_tile<Shape, true>(p, i % query_tiles * Shape::queries, i / query_tiles);
 }
 
 template <class Shape>
@@ -149,6 +186,13 @@ void scan_portable(Launcher& launch, const ScanParams& p) {
     launch_tiles<SomeQueries>(launch, p);
   else
     launch_tiles<ManyQueries>(launch, p);
+}
+
+void scan_finer(Launcher& launch, const ScanParams& p, int64_t blocks) {
+  if (p.num_queries <= FewQueries::queries)
+    launch.with_shared(FewQueries::shared_bytes, scan_tiles_finer<FewQueries>, blocks, p);
+  else
+    launch.with_shared(ManyQueries::shared_bytes, scan_tiles_finer<ManyQueries>, blocks, p);
 }
 
 }  // namespace fastret::cuda

@@ -13,6 +13,7 @@
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/key_filter.cuh"
 #include "kernels/cuda/merge.cuh"
+#include "kernels/cuda/query_list.cuh"
 #include "kernels/cuda/rescore.cuh"
 #include "kernels/cuda/tighten.cuh"
 
@@ -27,6 +28,8 @@ TileOrder tile_order(int64_t num_keys) {
 
 namespace {
 
+constexpr int64_t kRowBlocks = 4096;  // of a kernel that may find nothing to do
+
 struct Plan {
   int64_t k;         // places that can be filled
   bool scan;         // whether a scan precedes canonical scores
@@ -34,7 +37,8 @@ struct Plan {
   int64_t capacity;  // survivors of a query
   TileOrder order;
   std::vector<int64_t> run_ends;  // of the scans, in tiles
-  int64_t longest_run;
+  int64_t longest_run, finer_run;
+  int64_t own_tiles;  // of keys, that a run makes planes of
 };
 
 // What a query's survivors come to between two runs: k of each of two runs, and those that the bound leaves
@@ -65,6 +69,10 @@ Plan plan_search(const SearchParams& p, bool has_planes, const SearchTuning& tun
     plan.longest_run = std::max(plan.longest_run, run);
     plan.run_ends.push_back(end += run);
   }
+  // The finer scan has a plane more to make.
+  const int64_t finer_planes = has_planes ? 1 : 2;
+  plan.finer_run = std::clamp<int64_t>(tuning.plane_bytes / (finer_planes * tile_bytes), 1, plan.order.tiles);
+  plan.own_tiles = std::max(has_planes ? 0 : plan.longest_run, finer_planes * plan.finer_run);
   return plan;
 }
 
@@ -72,7 +80,7 @@ struct Buffers {
   QueryState queries;
   Survivors survivors;
   uint32_t* list;
-  uint16_t* key_plane;  // of a run's tiles
+  uint16_t* key_planes;  // of a run's tiles
   KeyFacts* key_facts;
   uint64_t* sorting_lists;
   int64_t bytes;
@@ -82,19 +90,20 @@ Buffers lay_out(const SearchParams& p, bool has_planes, const Plan& plan, void* 
   Workspace pieces(workspace);
   Buffers b = {};
   const int64_t stride = plane_stride(p.keys.dim);
-  if (plan.scan)
-    b.queries.high =
-        pieces.take<uint16_t>(ceil_div(plan.queries, kMostScanQueries) * kMostScanQueries * stride);
+  if (plan.scan) {
+    const int64_t rows = ceil_div(plan.queries, kMostScanQueries) * kMostScanQueries;
+    b.queries.high = pieces.take<uint16_t>(rows * stride);
+    b.queries.middle = pieces.take<uint16_t>(rows * stride);
+    b.key_planes = pieces.take<uint16_t>(plan.own_tiles * kKeyTile * stride);
+    if (!has_planes) b.key_facts = pieces.take<KeyFacts>(plan.order.tiles * kKeyTile);
+  }
   b.queries.facts = pieces.take<QueryFacts>(plan.queries);
+  b.queries.finer_facts = pieces.take<QueryFacts>(plan.queries);
   b.queries.thresholds = pieces.take<float>(plan.queries);
-  b.queries.unanswered = pieces.take<uint32_t>(plan.queries);
+  b.queries.answers = pieces.take<uint32_t>(plan.queries);
   b.survivors = {pieces.take<uint64_t>(plan.queries * plan.capacity), pieces.take<uint32_t>(plan.queries),
                  plan.capacity};
   b.list = pieces.take<uint32_t>(plan.queries + 1);
-  if (plan.scan && !has_planes) {
-    b.key_plane = pieces.take<uint16_t>(plan.longest_run * kKeyTile * stride);
-    b.key_facts = pieces.take<KeyFacts>(plan.order.tiles * kKeyTile);
-  }
   b.sorting_lists = pieces.take<uint64_t>(plan.queries * sorting_list_length(plan.k));
   b.bytes = pieces.bytes();
   return b;
@@ -129,13 +138,16 @@ class Pass {
   void queue(Launcher& launch) const {
     launch.zero(b_.survivors.counts, queries_.rows * int64_t(sizeof(uint32_t)));
     split_queries(launch, queries_, p_.metric, ceilings_, plan_.scan, b_.queries);
-    if (plan_.scan) scan_keys(launch);
-    answer_densely(launch,
-                   {queries_, keys_, p_.metric, plan_.k, filter_, ceilings_, b_.queries.unanswered, b_.list,
-                    b_.survivors},
+    if (plan_.scan) {
+      scan_keys(launch);
+      scan_keys_finer(launch);
+      rescore(launch, {queries_, keys_, p_.metric, ceilings_, b_.queries.answers, b_.survivors},
+              tuning_.target_blocks);
+    }
+    list_queries(launch, b_.queries.answers, queries_.rows, kWithoutScan, nullptr, b_.list);
+    answer_densely(launch, {queries_, keys_, p_.metric, plan_.k, filter_, ceilings_, b_.list, b_.survivors},
                    tuning_.target_blocks);
-    const Candidates found = {b_.survivors.entries, b_.survivors.counts, b_.queries.unanswered,
-                              plan_.capacity};
+    const Candidates found = {b_.survivors.entries, b_.survivors.counts, b_.queries.answers, plan_.capacity};
     const Neighbours result = {p_.scores + first_ * p_.k, p_.ids + first_ * p_.k};
     merge(launch, {found, queries_.rows, plan_.k, p_.k, p_.metric == Metric::l2, {}, 0, result, 0},
           b_.sorting_lists);
@@ -143,23 +155,71 @@ class Pass {
 
  private:
   void scan_keys(Launcher& launch) const {
-    const KeyFacts* facts = planes_ ? planes_->facts : b_.key_facts;
-    const float extra = squared_extra(p_.metric, p_.keys.dim);
     int64_t begin = 0;
     for (const int64_t end : plan_.run_ends) {
       if (!planes_)
         split_tiles(launch,
-                    {p_.keys, p_.metric, plan_.order, begin, end - begin, b_.key_plane, b_.key_facts});
-      scan_portable(
-          launch, {b_.queries.high, b_.queries.facts, b_.queries.thresholds, queries_.rows,
-                   planes_ ? planes_->high : b_.key_plane, !planes_, facts, p_.keys.rows,
-                   plane_stride(p_.keys.dim), plan_.order, begin, end - begin, extra, filter_, b_.survivors});
-      tighten(launch, {b_.survivors, b_.queries, facts, extra, plan_.k}, queries_.rows);
+                    {keys_, p_.metric, plan_.order, begin, end - begin, {b_.key_planes}, b_.key_facts},
+                    INT32_MAX);
+      scan(launch, scan_params(begin, end - begin));
+      tighten(launch, tighten_params(), queries_.rows);
       begin = end;
     }
-    rescore(launch, {queries_, keys_, p_.metric, ceilings_, b_.queries.unanswered, b_.survivors},
-            tuning_.target_blocks);
   }
+
+  // The thresholds stay: lower ends of the first scan, which k keys reach.
+  void scan_keys_finer(Launcher& launch) const {
+    list_queries(launch, b_.queries.answers, queries_.rows, kByFinerScan, b_.survivors.counts, b_.list);
+    uint16_t* middles = b_.key_planes;
+    uint16_t* highs = planes_ ? nullptr : middles + plan_.finer_run * kKeyTile * plane_stride(p_.keys.dim);
+    for (int64_t begin = 0; begin < plan_.order.tiles; begin += plan_.finer_run) {
+      const int64_t visits = std::min(plan_.finer_run, plan_.order.tiles - begin);
+      split_tiles(launch,
+                  {keys_, p_.metric, plan_.order, begin, visits, {highs, nullptr, middles}, nullptr, b_.list},
+                  kRowBlocks);
+      ScanParams finer = scan_params(begin, visits);
+      finer.query_facts = b_.queries.finer_facts;
+      if (highs) finer.keys = highs;
+      finer.finer = {b_.list, b_.queries.middle, middles};
+      scan_finer(launch, finer, tuning_.target_blocks);
+      TightenParams tightening = tighten_params();
+      tightening.query_facts = b_.queries.finer_facts;
+      tightening.lost = kWithoutScan;
+      tightening.list = b_.list;
+      tighten(launch, tightening, queries_.rows);
+    }
+  }
+
+  ScanParams scan_params(int64_t first_visit, int64_t num_visits) const {
+    return {b_.queries.high,
+            b_.queries.facts,
+            b_.queries.thresholds,
+            queries_.rows,
+            planes_ ? planes_->high : b_.key_planes,
+            !planes_,
+            key_facts(),
+            p_.keys.rows,
+            plane_stride(p_.keys.dim),
+            plan_.order,
+            first_visit,
+            num_visits,
+            squared_extra(p_.metric, p_.keys.dim),
+            filter_,
+            b_.survivors};
+  }
+
+  TightenParams tighten_params() const {
+    return {b_.survivors,
+            b_.queries.facts,
+            b_.queries.thresholds,
+            b_.queries.answers,
+            key_facts(),
+            squared_extra(p_.metric, p_.keys.dim),
+            plan_.k,
+            kByFinerScan};
+  }
+
+  const KeyFacts* key_facts() const { return planes_ ? planes_->facts : b_.key_facts; }
 
   const SearchParams& p_;
   const KeyPlanes* planes_;

@@ -1,35 +1,51 @@
 // Rows made into planes (planes.h), with what the error bound needs to know of them.
 #pragma once
 #include "kernels/cuda/error_bound.cuh"
+#include "kernels/cuda/exact_rows.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/scan.h"
 
 namespace fastret::cuda {
 
-// Keys as planes: rows [0, N) of `keys` become rows first ... of planes and facts, which are kept.
-void split_keys(Launcher& launch, const Rows& keys, Metric metric, uint16_t* high, int16_t* low,
-                KeyFacts* facts);
+// Where planes of rows are written, [rows, plane_stride(D)] each; nullptr: nowhere.
+struct PlanesOut {
+  uint16_t* high = nullptr;
+  int16_t* low = nullptr;
+  uint16_t* middle = nullptr;
+};
 
-// The tiles of one scan: order[first_visit] ... become tiles 0 ... of `high`; facts are of all keys.
+// Keys as planes that are kept: rows [0, N) become rows [0, N) of planes and facts.
+void split_keys(Launcher& launch, const Rows& keys, Metric metric, const PlanesOut& planes, KeyFacts* facts);
+
+// The tiles of one scan: order[first_visit] ... become tiles 0 ... of the planes.
 struct VisitedTiles {
-  Rows keys;
+  ExactRows keys;
   Metric metric;
   TileOrder order;
   int64_t first_visit, num_visits;
-  uint16_t* high;
-  KeyFacts* facts;
+  PlanesOut planes;
+  KeyFacts* facts;                 // of all keys, or nullptr: they are known
+  const uint32_t* list = nullptr;  // nothing is done where it is there and empty (FinerScan)
 };
-void split_tiles(Launcher& launch, const VisitedTiles& tiles);
+void split_tiles(Launcher& launch, const VisitedTiles& tiles, int64_t most_blocks);
+
+enum QueryAnswer : uint32_t {
+  kByScan,       // by what the scan keeps
+  kWithoutScan,  // by canonical scores of all keys
+  kByFinerScan,  // the scan had to drop some keys that it should have kept
+};
 
 // What a search knows of its queries while it runs.
 struct QueryState {
-  uint16_t* high;        // [Q up to a whole tile, plane_stride(D)]
-  QueryFacts* facts;     // [Q]
-  float* thresholds;     // [Q] lower ends that k keys reach; +inf: the query takes no part in the scan
-  uint32_t* unanswered;  // [Q] 1: the scan cannot answer this query
+  uint16_t* high;           // [Q up to a whole tile, plane_stride(D)]
+  uint16_t* middle;         // likewise
+  QueryFacts* facts;        // [Q]
+  QueryFacts* finer_facts;  // [Q]
+  float* thresholds;        // [Q] a lower end that k keys reach; +inf: the query takes no part in the scan
+  uint32_t* answers;        // [Q] QueryAnswer
 };
 
-// Prepares all queries for a scan; with `scan` false all are left unanswered.
+// Prepares all queries for a scan; with `scan` false all are answered without one, and there are no planes.
 void split_queries(Launcher& launch, const Rows& queries, Metric metric, const float* ceilings, bool scan,
                    const QueryState& state);
 

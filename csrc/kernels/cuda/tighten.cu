@@ -23,16 +23,17 @@ struct LowerEnds {
   }
 };
 
-// One block per query.
-__global__ void __launch_bounds__(kThreads) tighten_rows(TightenParams p) {
+// One block per query, of the list or of all.
+__global__ void __launch_bounds__(kThreads, 4) tighten_rows(TightenParams p) {
   __shared__ SelectionState state;
-  const int64_t row = blockIdx.x;
+  if (p.list && blockIdx.x >= p.list[0]) return;
+  const int64_t row = p.list ? p.list[1 + blockIdx.x] : blockIdx.x;
   const int64_t appended = p.survivors.counts[row];
   const int64_t size = appended < p.survivors.capacity ? appended : p.survivors.capacity;
-  if (size < appended && threadIdx.x == 0) p.queries.unanswered[row] = 1;
+  if (size < appended && threadIdx.x == 0) p.answers[row] = p.lost;
   uint64_t* entries = p.survivors.entries + row * p.survivors.capacity;
-  const LowerEnds lower_ends = {p, entries, p.queries.facts[row]};
-  float threshold = p.queries.thresholds[row];
+  const LowerEnds lower_ends = {p, entries, p.query_facts[row]};
+  float threshold = p.thresholds[row];
   if (size >= p.k) {
     // 1 where fewer than k count.
     const uint64_t kth = kth_largest(lower_ends, size, uint32_t(p.k), state);
@@ -42,7 +43,7 @@ __global__ void __launch_bounds__(kThreads) tighten_rows(TightenParams p) {
       entries, size, state, [&](uint64_t entry) { return lower_ends.ends_of(entry).upper >= threshold; });
   if (threadIdx.x == 0) {
     p.survivors.counts[row] = kept;
-    p.queries.thresholds[row] = threshold;
+    p.thresholds[row] = threshold;
   }
 }
 

@@ -8,14 +8,18 @@ namespace fastret::cuda {
 
 struct TightenParams {
   Survivors survivors;
-  QueryState queries;
+  QueryFacts* query_facts;  // [Q] of the scan that kept them
+  float* thresholds;        // [Q]
+  uint32_t* answers;        // [Q] QueryAnswer
   const KeyFacts* key_facts;
   float squared_extra;
   int64_t k;
+  QueryAnswer lost;                // what becomes of a query that lost some survivors
+  const uint32_t* list = nullptr;  // only these queries (FinerScan)
 };
 
 // Raises each query's threshold to the k-th largest lower end of its survivors and drops those whose upper
-// ends are below it. A query that lost some is left unanswered; what it has kept still raises its threshold.
+// ends are below it. Where some were lost, what is left still raises the threshold.
 void tighten(Launcher& launch, const TightenParams& params, int64_t num_queries);
 
 }  // namespace fastret::cuda

@@ -1,7 +1,6 @@
 // The CUDA kernels on the simulator (simt.h), compared bit for bit with plain definitions. Usage: host_test
 // CASE.
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <random>
 #include <string>
@@ -11,9 +10,7 @@
 #include "kernels/cuda/kernels.h"
 #include "matrices.h"
 #include "pair_scores_cases.h"
-#include "search_filter_cases.h"
-#include "select_cases.h"
-#include "simt.h"
+#include "run_cases.h"
 #include "unit_rows_cases.h"
 
 using namespace fastret;
@@ -84,52 +81,15 @@ void l2_rounds_each_step() {
   expect(score == 0x1.7b86dcp+0f, "the difference, its square and the sum are each rounded");
 }
 
-const struct {
-  const char* name;
-  void (*run)();
-} kCases[] = {
-    {"search_off_tile", search_off_tile},
-    {"search_ties", search_ties},
-    {"search_sorted_keys", search_sorted_keys},
-    {"search_any_k", search_any_k},
-    {"search_empty", search_empty},
-    {"search_values", search_values},
-    {"search_scans", search_scans},
-    {"search_near_duplicates", search_near_duplicates},
-    {"search_allowed", search_allowed},
-    {"search_excluded", search_excluded},
-    {"search_labels", search_labels},
-    {"search_ceilings", search_ceilings},
-    {"search_allowed_and_excluded", search_allowed_and_excluded},
-    {"select_short_rows", select_short_rows},
-    {"select_in_shared", select_in_shared},
-    {"select_long_rows", select_long_rows},
-    {"select_misled", select_misled},
-    {"select_sorted", select_sorted},
-    {"select_far_rows", select_far_rows},
-    {"pairs", pairs},
-    {"unit_rows", unit_rows_forward},
-    {"unit_rows_backward", unit_rows_backward},
-    {"own_pairs", own_pairs},
-    {"l2_rounds_each_step", l2_rounds_each_step},
-};
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    for (const auto& c : kCases) std::puts(c.name);
-    return 0;
-  }
-  for (const auto& c : kCases) {
-    if (std::strcmp(c.name, argv[1]) != 0) continue;
-    for (unsigned seed : {1u, 2u}) {
-      simt::seed(seed);
-      c.run();
-    }
-    if (failures) std::fprintf(stderr, "%d comparisons failed\n", failures);
-    return failures != 0;
-  }
-  std::fprintf(stderr, "unknown case %s\n", argv[1]);
-  return 2;
+  constexpr Case cases[] = {
+      {"pairs", pairs},
+      {"unit_rows", unit_rows_forward},
+      {"unit_rows_backward", unit_rows_backward},
+      {"own_pairs", own_pairs},
+      {"l2_rounds_each_step", l2_rounds_each_step},
+  };
+  return run_cases(cases, argc, argv);
 }

@@ -94,11 +94,21 @@ inline void any_norm(Matrix& m, std::mt19937& random) {
   }
 }
 
-// Rows that differ by less than bfloat16 tells.
-inline void near_duplicates(Matrix& m, std::mt19937& random) {
+inline void duplicates_apart_by(float distance, Matrix& m, std::mt19937& random) {
   for (int64_t r = 0; r < m.rows; ++r)
     for (int64_t d = 0; d < m.dim; ++d)
-      m.values[size_t(r * m.dim + d)] = (d % 2 ? 1.0f : -0.5f) + float(int(random() % 2000) - 1000) * 1e-6f;
+      m.values[size_t(r * m.dim + d)] =
+          (d % 2 ? 1.0f : -0.5f) + float(int(random() % 2000) - 1000) * distance;
+}
+
+// Rows that differ by less than bfloat16 tells, but not than two of them do.
+inline void near_duplicates(Matrix& m, std::mt19937& random) {
+  duplicates_apart_by(1e-6f, m, random);
+}
+
+// Rows that differ by less than any scan tells.
+inline void nearer_duplicates(Matrix& m, std::mt19937& random) {
+  duplicates_apart_by(1e-9f, m, random);
 }
 
 inline void signed_zeros(Matrix& m, std::mt19937& random) {

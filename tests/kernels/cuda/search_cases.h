@@ -60,7 +60,8 @@ struct Planes {
     facts.assign(size_t(rows), cuda::KeyFacts{kNan, kNan, kNan, kNan});
     cuda::Launcher launch(nullptr);
     const bool complete = keys.dtype == DType::bf16;
-    cuda::split_keys(launch, keys.view(), metric, high.data(), complete ? nullptr : low.data(), facts.data());
+    cuda::split_keys(launch, keys.view(), metric, {high.data(), complete ? nullptr : low.data()},
+                     facts.data());
     if (complete) low.clear();
     expect(launch.error() == cudaSuccess, "split_keys launches");
   }
@@ -180,28 +181,36 @@ inline void search_values() {
 // More queries than one tile holds, runs of several lengths, and the same keys as planes.
 inline void search_scans() {
   constexpr cuda::SearchTuning longer = {1 << 20, 1 << 20, 256, 4};
+  check_search("two tiles of queries", {130, 600, 40, 3, gaussian, Metric::cosine});
+  check_search("some queries, longer rows", {20, 600, 90, 5, gaussian, Metric::l2, DType::f32, 3, longer});
   for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    check_search("two tiles of queries", {130, 600, 70, 3, gaussian, metric});
-    check_search("some queries", {40, 1500, 33, 5, gaussian, metric, DType::f32, 3, longer});
+    check_search("longer runs", {4, 1500, 33, 5, gaussian, metric, DType::f32, 3, longer});
     check_search("passes over the queries",
-                 {7, 900, 3, 5, gaussian, metric, DType::f32, 0, {6000, 1, 64, 4}});
-    for (DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-      Search s = {9, 1400, 70, 6, gaussian, metric, dtype, 2, longer};
-      s.planes = true;
-      check_search("planes", s);
-      s.fill = any_norm;
-      check_search("planes of any norm", s);
-    }
+                 {7, 600, 3, 5, gaussian, metric, DType::f32, 0, {6000, 1, 64, 4}});
+    const DType dtype = metric == Metric::inner_product ? DType::f32
+                        : metric == Metric::cosine      ? DType::bf16
+                                                        : DType::f16;
+    Search s = {5, 1100, 34, 6, gaussian, metric, dtype, 2, longer};
+    s.planes = true;
+    check_search("planes", s);
+    s.fill = any_norm;
+    s.dtype = DType::f32;
+    check_search("planes of any norm", s);
   }
 }
 
-// More keys lie within the error bound of the best than buffers hold: canonical scores of all keys decide.
+// More keys lie within the error bound of the best than buffers hold: a finer scan decides, and where even
+// that keeps too many, canonical scores of all keys.
 inline void search_near_duplicates() {
   for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    check_search("near duplicates", {18, 1300, 19, 4, near_duplicates, metric});
-    Search s = {3, 1300, 19, 4, near_duplicates, metric, DType::f32, 0, {1 << 20, 1 << 20, 64, 64}};
-    s.filter.allows = [](int64_t key) { return key % 3 != 1; };
-    check_search("in parts, filtered", s);
+    for (Fill fill : {near_duplicates, nearer_duplicates}) {
+      check_search("near duplicates", {17, 300, 7, 4, fill, metric});
+      Search s = {3, 600, 7, 4, fill, metric, DType::f32, 0, {1 << 20, 1 << 20, 64, 64}};
+      s.filter.allows = [](int64_t key) { return key % 3 != 1; };
+      check_search("in parts, filtered", s);
+      s.planes = fill == near_duplicates;
+      if (s.planes) check_search("planes", s);
+    }
   }
 }
 

@@ -67,23 +67,23 @@ inline void search_excluded() {
 
 inline void search_labels() {
   for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    Search s = {7, 700, 12, 9, gaussian, metric};
+    Search s = {7, 400, 12, 9, gaussian, metric};
     s.filter.query_label = [](int64_t query) { return query / 2; };
     s.filter.key_label = [](int64_t key) { return key % 5; };
     check_search("labels", s);
     s.tuning.candidate_bytes = 5000;
     check_search("labels, in passes", s);
     s.fill = few_integers;
-    s.filter.key_label = [](int64_t key) { return key < 690 ? int64_t(1) : -(int64_t(1) << 40); };
+    s.filter.key_label = [](int64_t key) { return key < 390 ? int64_t(1) : -(int64_t(1) << 40); };
     check_search("most keys of one label", s);
-    s.k = 300;
+    s.k = 150;
     check_search("labels, without a scan", s);
   }
 }
 
 inline void search_ceilings() {
   for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
-    Search s = {9, 700, 12, 9, gaussian, metric};
+    Search s = {9, 400, 12, 9, gaussian, metric};
     s.ceiling = [](int64_t query) {
       const float ceilings[] = {0.0f, 0.2f, 0.5f, 3.0f, 14.0f, kInf, -kInf, kNan, 9.0f};
       return ceilings[query];
@@ -92,7 +92,7 @@ inline void search_ceilings() {
       s.fill = fill;
       check_search("ceilings", s);
     }
-    s.k = 300;
+    s.k = 150;
     check_search("ceilings, without a scan", s);
     s.k = 9;
     s.tuning.candidate_bytes = 5000;

@@ -2,7 +2,7 @@
 // shuffle, ballot) switches to the next one. Found this way: wrong results, reads and writes out of bounds
 // (with AddressSanitizer), collectives that some threads never reach, and most missing barriers, since a seed
 // shuffles the order in which threads run. Not modelled: races between two barriers, memory ordering, several
-// blocks at once, speed.
+// blocks at once that are no cluster, speed.
 #pragma once
 #include <ucontext.h>
 
@@ -34,6 +34,7 @@
 #define __forceinline__ inline
 #define __shared__ static
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 struct dim3 {
   unsigned x, y, z;
@@ -43,19 +44,20 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace simt {
 
-enum class Wait { none, shuffle, ballot, warp_barrier, warp_instruction, block_barrier, exited };
+enum class Wait { none, shuffle, ballot, warp_barrier, warp_instruction, block_barrier, condition, exited };
 
 struct Fibre {
   ucontext_t context;
   std::unique_ptr<char[]> stack;
   void* fake_stack = nullptr;
   Wait wait = Wait::none;
+  std::function<bool()> condition;
 };
 
 constexpr size_t kStackBytes = 64 << 10;
 
 struct Machine {
-  std::vector<Fibre> fibres;
+  std::vector<Fibre> fibres;  // of a cluster, whose blocks run together; mostly of one block
   ucontext_t scheduler;
   void* scheduler_fake_stack = nullptr;
   const void* scheduler_bottom = nullptr;
@@ -66,7 +68,10 @@ struct Machine {
   // one.
   std::vector<uint64_t> published[2];
   std::vector<unsigned> generation;
-  std::vector<unsigned char> dynamic_shared;
+  std::vector<unsigned char> dynamic_shared;  // of one block after the other
+  std::function<bool()> elsewhere;  // goes on with what no thread does; false: there is nothing to do
+  unsigned slowness = 1;            // of one warp, chosen by the seed: it goes on in one round of so many
+  unsigned first_block = 0;
   uint64_t blocks_run = 0;
   std::mt19937 order{0};
 };
@@ -90,6 +95,20 @@ inline void wait_for(Wait wait) {
   SIMT_ARRIVE(self.fake_stack, &machine.scheduler_bottom, &machine.scheduler_bytes);
 }
 
+inline void wait_until(std::function<bool()> condition) {
+  machine.fibres[machine.current].condition = std::move(condition);
+  wait_for(Wait::condition);
+}
+
+// Of the running thread within its cluster.
+inline unsigned block_rank() {
+  return machine.current / blockDim.x;
+}
+inline unsigned char* dynamic_shared_of(unsigned rank) {
+  return machine.dynamic_shared.data() +
+         rank * (machine.dynamic_shared.size() / (machine.fibres.size() / blockDim.x));
+}
+
 inline void fibre_main() {
   SIMT_ARRIVE(nullptr, &machine.scheduler_bottom, &machine.scheduler_bytes);
   machine.kernel();
@@ -100,7 +119,8 @@ inline void fibre_main() {
 inline void resume(unsigned thread) {
   Fibre& fibre = machine.fibres[thread];
   machine.current = thread;
-  threadIdx = dim3(thread);
+  threadIdx = dim3(thread % blockDim.x);
+  blockIdx = dim3(machine.first_block + thread / blockDim.x);
   SIMT_LEAVE(&machine.scheduler_fake_stack, fibre.stack.get(), kStackBytes);
   swapcontext(&machine.scheduler, &fibre.context);
   SIMT_ARRIVE(machine.scheduler_fake_stack, nullptr, nullptr);
@@ -111,13 +131,13 @@ inline bool release(unsigned begin, unsigned end) {
   const Wait first = machine.fibres[begin].wait;
   for (unsigned t = begin; t < end; ++t)
     if (machine.fibres[t].wait != first) return false;
-  if (first == Wait::none || first == Wait::exited) return false;
+  if (first == Wait::none || first == Wait::condition || first == Wait::exited) return false;
   for (unsigned t = begin; t < end; ++t) machine.fibres[t].wait = Wait::none;
   return true;
 }
 
-inline void run_block() {
-  const unsigned threads = blockDim.x;
+inline void run_cluster() {
+  const unsigned threads = unsigned(machine.fibres.size());
   ++machine.blocks_run;
   std::fill(machine.dynamic_shared.begin(), machine.dynamic_shared.end(), 0xff);  // NaN, until it is written
   for (Fibre& fibre : machine.fibres) {
@@ -130,17 +150,24 @@ inline void run_block() {
   }
   std::vector<unsigned> order(threads);
   std::iota(order.begin(), order.end(), 0u);
-  for (bool moved = true; moved;) {
+  const unsigned slow_warp = machine.slowness > 1 ? machine.order() % (threads / 32) : threads;
+  unsigned round = 0;
+  for (bool moved = true; moved; ++round) {
     moved = false;
     std::shuffle(order.begin(), order.end(), machine.order);
+    if (machine.elsewhere) moved |= machine.elsewhere();
     for (unsigned thread : order) {
-      if (machine.fibres[thread].wait != Wait::none) continue;
+      Fibre& fibre = machine.fibres[thread];
+      if (fibre.wait == Wait::condition && fibre.condition()) fibre.wait = Wait::none;
+      if (fibre.wait != Wait::none) continue;
       moved = true;
+      if (thread / 32 == slow_warp && round % machine.slowness) continue;
       resume(thread);
     }
     for (unsigned warp = 0; warp < threads; warp += 32)
       if (machine.fibres[warp].wait != Wait::block_barrier) moved |= release(warp, warp + 32);
-    if (machine.fibres[0].wait == Wait::block_barrier) moved |= release(0, threads);
+    for (unsigned first = 0; first < threads; first += blockDim.x)
+      if (machine.fibres[first].wait == Wait::block_barrier) moved |= release(first, first + blockDim.x);
   }
   for (const Fibre& fibre : machine.fibres)
     if (fibre.wait != Wait::exited)
@@ -229,12 +256,39 @@ inline double __dmul_rn(double a, double b) {
 }
 
 using cudaStream_t = void*;
-enum cudaError_t { cudaSuccess, cudaErrorInvalidValue, cudaErrorInvalidConfiguration };
+enum cudaError_t { cudaSuccess, cudaErrorInvalidValue, cudaErrorInvalidConfiguration, cudaErrorNotSupported };
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 1 };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    dim3 clusterDim;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes = 0;
   cudaStream_t stream = nullptr;
+  const cudaLaunchAttribute* attrs = nullptr;
+  unsigned numAttrs = 0;
 };
+
+// A device of few multiprocessors, so that persistent blocks have several tiles each.
+enum cudaDeviceAttr {
+  cudaDevAttrMultiProcessorCount,
+  cudaDevAttrComputeCapabilityMajor,
+  cudaDevAttrComputeCapabilityMinor
+};
+namespace simt {
+inline int device_attributes[] = {3, 9, 0};
+}
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  *value = simt::device_attributes[attribute];
+  return cudaSuccess;
+}
 
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 template <class Kernel>
@@ -250,19 +304,21 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   if (threads == 0 || threads % 32 || threads > 1024 || blocks == 0) return cudaErrorInvalidConfiguration;
   gridDim = config->gridDim;
   blockDim = config->blockDim;
+  const unsigned cluster = config->numAttrs > 0 ? config->attrs[0].val.clusterDim.x : 1;
+  if (blocks % cluster) return cudaErrorInvalidConfiguration;
   machine.kernel = [&] { kernel(arguments...); };
-  machine.fibres.resize(threads);
+  machine.fibres.resize(cluster * threads);
   for (simt::Fibre& fibre : machine.fibres)
     if (!fibre.stack) fibre.stack = std::make_unique<char[]>(simt::kStackBytes);
-  machine.generation.assign(threads, 0);
-  machine.dynamic_shared.resize(config->dynamicSmemBytes);
-  for (auto& published : machine.published) published.assign(threads, 0);
-  std::vector<unsigned> order(blocks);
+  machine.generation.assign(machine.fibres.size(), 0);
+  machine.dynamic_shared.resize(cluster * config->dynamicSmemBytes);
+  for (auto& published : machine.published) published.assign(machine.fibres.size(), 0);
+  std::vector<unsigned> order(blocks / cluster);
   std::iota(order.begin(), order.end(), 0u);
   std::shuffle(order.begin(), order.end(), machine.order);
-  for (unsigned block : order) {
-    blockIdx = dim3(block);
-    simt::run_block();
+  for (unsigned number : order) {
+    machine.first_block = number * cluster;
+    simt::run_cluster();
   }
   return cudaSuccess;
 }
