@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.kernels.test_cuda_host import ROOT, TESTS, compile_cpp
+from simulator import ROOT, SANITIZE, TESTS, compile_cpp
 
 PROGRAMS = ("wgmma_layout", "wgmma_pipeline")
 
@@ -19,8 +19,7 @@ def outcome(program: str, source: Path, csrc: Path, target: Path, *flags: str) -
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_model_agrees(program: str, tmp_path: Path) -> None:
-    sanitize = ("-O1", "-g", "-fsanitize=undefined", "-fno-sanitize-recover=all")
-    result = outcome(program, TESTS / f"{program}.cpp", ROOT / "csrc", tmp_path, *sanitize)
+    result = outcome(program, TESTS / f"{program}.cpp", ROOT / "csrc", tmp_path, *SANITIZE)
     assert result.returncode == 0, result.stderr
 
 

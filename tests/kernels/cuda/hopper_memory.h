@@ -1,5 +1,6 @@
-// What TMA and wgmma do with shared memory, as the PTX ISA has it: copies that permute, and operands that are
-// read through descriptors. `memory` is indexed by shared addresses.
+// What TMA, wgmma and mbarriers do in shared memory, as the PTX ISA has it: copies that permute, operands
+// that are read through descriptors, and phases that arrivals and bytes complete. `memory` is indexed by
+// shared addresses.
 #pragma once
 #include <cstdint>
 #include <cstdio>
@@ -64,5 +65,35 @@ void multiply_operands(const unsigned char* memory, uint64_t a, uint64_t b, int 
     }
   }
 }
+
+// An mbarrier.
+struct Barrier {
+  int arrivals = 0, pending = 0;
+  int64_t bytes = 0;  // announced and not come
+  uint32_t completed = 0;
+
+  void init(int count) { arrivals = pending = count; }
+  void arrive() {
+    if (--pending < 0) fail("more arrivals in a phase than the barrier counts");
+    complete();
+  }
+  void expect(int64_t count) {
+    bytes += count;
+    arrive();
+  }
+  void come(int64_t count) {
+    bytes -= count;
+    complete();
+  }
+  // The phase before the current one counts as complete, also before the first.
+  bool is_complete(uint32_t parity) const { return completed % 2 != parity; }
+
+ private:
+  void complete() {
+    if (pending > 0 || bytes != 0) return;
+    pending = arrivals;
+    ++completed;
+  }
+};
 
 }  // namespace hopper

@@ -15,6 +15,7 @@
 #include "kernels/cuda/scan_pipeline.h"
 
 using namespace fastret::cuda;
+using hopper::Barrier;
 using hopper::fail;
 
 namespace {
@@ -88,35 +89,6 @@ void Fibres::begin() {
   running->current_->body();
   running->current_->done = true;
 }
-
-struct Barrier {
-  int arrivals = 0, pending = 0;
-  int64_t bytes = 0;  // announced and not come
-  uint32_t completed = 0;
-
-  void init(int count) { arrivals = pending = count; }
-  void arrive() {
-    if (--pending < 0) fail("more arrivals in a phase than the barrier counts");
-    complete();
-  }
-  void expect(int64_t count) {
-    bytes += count;
-    arrive();
-  }
-  void come(int64_t count) {
-    bytes -= count;
-    complete();
-  }
-  // The phase before the current one counts as complete, also before the first.
-  bool is_complete(uint32_t parity) const { return completed % 2 != parity; }
-
- private:
-  void complete() {
-    if (pending > 0 || bytes != 0) return;
-    pending = arrivals;
-    ++completed;
-  }
-};
 
 constexpr int kQueries = 128;
 using Tile = HopperTile<kQueries>;

@@ -1,0 +1,79 @@
+"""The scans of the CUDA search, compiled unmodified by the host compiler, on simulated tensor cores, copies, barriers
+and clusters: what they keep of small integers is exactly what their definition keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from simulator import PlantedBug, Suite, run
+
+SUITE = Suite("scan_test.cpp", ("scan_hopper.cu", "scan_mma.cu"))
+CASES = ("few_queries", "one_tile", "several_tiles", "nothing", "portable")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return SUITE.build(tmp_path_factory.mktemp("cuda_scan"))
+
+
+@pytest.fixture(scope="module")
+def comparisons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return SUITE.build_comparisons(tmp_path_factory.mktemp("cuda_scan"))
+
+
+def test_every_case_is_run(program: Path) -> None:
+    assert tuple(run(program).stdout.split()) == CASES
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_scans_keep_what_the_bound_leaves_possible(program: Path, case: str) -> None:
+    result = run(program, case)
+    assert result.returncode == 0, result.stderr
+
+
+# What is planted in scan_hopper.cu for what, and the case that finds it.
+PLANTED_BUGS = {
+    "the CTAs of a cluster score the same queries": (
+        "query_row = int((scan.schedule.query_group(cluster, tile) * scan.cluster_ctas + rank)",
+        "query_row = int((scan.schedule.query_group(cluster, tile) * scan.cluster_ctas)",
+        "several_tiles",
+    ),
+    "both CTAs of a cluster fetch the same keys": ("key_row + share,", "key_row,", "several_tiles"),
+    "keys go to one CTA alone": ("uint16_t((1 << scan.cluster_ctas) - 1)", "uint16_t(1 << rank)", "several_tiles"),
+    "the neighbour is not told that a stage is free": (
+        "thread % 32 < scan.cluster_ctas",
+        "thread % 32 < 1",
+        "several_tiles",
+    ),
+    "a CTA leaves while its neighbour still arrives there": (
+        "  cluster_sync();\n}\n\n//",
+        "}\n\n//",
+        "several_tiles",
+    ),
+    "scanned tiles are sought among all keys": ("p.only_scanned ? visit : p.order", "p.order", "few_queries"),
+    "keys are numbered by their visits": (
+        "first_key = p.order[p.first_visit + visit] * kKeyTile",
+        "first_key = (p.first_visit + visit) * kKeyTile",
+        "one_tile",
+    ),
+    "fewer bytes are announced than come": (
+        "barrier_expect(full, Tile::stage_bytes)",
+        "barrier_expect(full, Tile::key_bytes)",
+        "one_tile",
+    ),
+    "products add to those of the tile before": ("step > 0 || k > 0", "step >= 0 || k > 0", "one_tile"),
+    "a tile's facts change while its pairs are offered": (
+        "    join();  // all have offered their pairs of the tile before\n",
+        "",
+        "one_tile",
+    ),
+    "keys are not scaled": ("facts.scale, facts.bias", "1.0f, facts.bias", "few_queries"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED_BUGS)
+def test_a_planted_bug_is_found(name: str, comparisons: Path, tmp_path: Path) -> None:
+    original, planted, case = PLANTED_BUGS[name]
+    result = SUITE.run_with_bug(PlantedBug("scan_hopper.cu", {original: planted}, case), comparisons, tmp_path)
+    assert result.returncode != 0, f"{case} passes in spite of: {name}"
