@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fastret import FlatIndex
-from fastret.index import sharded_storage, streamed_storage
+from fastret.index import placement, sharded_storage, streamed_storage
 from fastret.ops import planes
 
 METRICS = ("ip", "cosine", "l2")
@@ -329,6 +330,18 @@ def test_repr_tells_where_the_vectors_are() -> None:
 def test_places_that_cannot_be(arguments: dict[str, Any], error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=f"^FlatIndex: {sentence}$"):
         FlatIndex(5, **arguments)
+
+
+def test_a_cuda_device_needs_the_cuda_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "cuda_library", "not loaded: fastret was built without it")
+    with (
+        FakeTensorMode(),  # a device that need not be there
+        pytest.raises(
+            ValueError,
+            match=r"^FlatIndex: device 'cuda' needs the CUDA library of fastret, which is not loaded: fastret was",
+        ),
+    ):
+        FlatIndex(5, device="cuda")
 
 
 def test_queries_are_where_the_answers_shall_be(options: dict[str, Any]) -> None:

@@ -262,7 +262,7 @@ class FlatIndex:
                 `fastret.pack`. An index that packs by itself takes the queries of such searches. Up to 64 of
                 them are kept, for when the index has grown so much that its vectors are packed anew; a file has none.
         """
-        sample = None if sample_queries is None else self._checked_rows("pack", "sample_queries", sample_queries)
+        sample = None if sample_queries is None else self._queries("pack", "sample_queries", sample_queries)
         contents = self._sorted()
         contents.storage.pack(contents.ntotal, sample)
 
@@ -387,9 +387,7 @@ class FlatIndex:
     ) -> tuple[Tensor, Filters, Contents]:
         """Checked queries, and the filters and contents that they are to be answered from."""
         contents = self._sorted()
-        rows = self._checked_rows(operation, "queries", queries)
-        if rows.device != self.device:
-            raise ValueError(f"FlatIndex.{operation}: queries must be on {self.device}, got {rows.device}")
+        rows = self._queries(operation, "queries", queries)
         if first_pass is not None:
             first_pass_number(f"FlatIndex.{operation}", first_pass)  # refuses unknown names
         filters = filters_of(f"FlatIndex.{operation}", contents.ids, len(rows), allowed_ids, excluded_ids)
@@ -399,8 +397,16 @@ class FlatIndex:
         rows = to_tensor(f"FlatIndex.{operation}", name, array)
         if rows.dim() != 2 or rows.shape[1] != self.dim:
             raise ValueError(f"FlatIndex.{operation}: {name} must be [n, {self.dim}], got {list(rows.shape)}")
-        # numpy knows no device; tensors that are elsewhere are the caller's to move.
-        return rows.to(self.device) if isinstance(array, np.ndarray) else rows.detach()
+        return rows.detach()
+
+    def _queries(self, operation: str, name: str, array: Array) -> Tensor:
+        """Checked rows, on the device of the index."""
+        rows = self._checked_rows(operation, name, array)
+        if isinstance(array, np.ndarray):  # numpy knows no device
+            return rows.to(self.device)
+        if rows.device != self.device:
+            raise ValueError(f"FlatIndex.{operation}: {name} must be on {self.device}, got {rows.device}")
+        return rows
 
     def _sorted(self) -> Contents:
         """The contents; rows that were added out of order are brought into the order of their ids first, once."""

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
+from .._loader import cuda_library
 from ..ops.arrays import Metric
 from ..ops.first_pass import FirstPass
 from .plane_storage import PlaneStorage
@@ -65,6 +66,11 @@ class Placement:
 
 def _usable_device(device: Device) -> torch.device:
     try:
-        return torch.empty(0, device=device).device
+        usable = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises differs by build
         raise ValueError(f"FlatIndex: device must be one that torch can use here, got {str(device)!r}") from error
+    if usable.type == "cuda" and cuda_library != "loaded":
+        raise ValueError(
+            f"FlatIndex: device {str(device)!r} needs the CUDA library of fastret, which is {cuda_library}"
+        )
+    return usable

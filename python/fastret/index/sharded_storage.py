@@ -26,6 +26,7 @@ class ShardedStorage(Storage):
     def __init__(self, shards: Sequence[Storage]) -> None:
         first = shards[0]
         super().__init__(first.dim, first.metric, first.dtype, first.device)
+        self.home = first.home
         self._shards = tuple(shards)
 
     def empty(self) -> ShardedStorage:
@@ -46,12 +47,13 @@ class ShardedStorage(Storage):
 
     def at(self, where: slice | Tensor) -> Tensor:
         if isinstance(where, slice):
-            where = torch.arange(where.start, where.stop, device=self.device)
-        vectors = torch.empty((len(where), self.dim), dtype=self.dtype, device=self.device)
+            where = torch.arange(where.start, where.stop)
+        where = where.to(self.home)
+        vectors = torch.empty((len(where), self.dim), dtype=self.dtype, device=self.home)
         owners, local = self._owners(where), self._local(where)
         for number, shard in enumerate(self._shards):
             mine = owners == number
-            vectors[mine] = shard.at(local[mine].to(shard.device)).to(self.device)
+            vectors[mine] = shard.at(local[mine].to(shard.home)).to(self.home)
         return vectors
 
     @property

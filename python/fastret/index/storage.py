@@ -31,6 +31,7 @@ class Storage(ABC):
         self.metric = metric
         self.dtype = dtype
         self.device = device  # of queries, filters and answers
+        self.home = device  # of vectors that are asked for
 
     @abstractmethod
     def empty(self) -> Storage:
@@ -46,7 +47,7 @@ class Storage(ABC):
 
     @abstractmethod
     def at(self, where: slice | Tensor) -> Tensor:
-        """The vectors at these positions, [n, D] with their bits; may be a view."""
+        """The vectors at these positions, [n, D] with their bits, at home; may be a view."""
 
     @abstractmethod
     def search(
@@ -80,8 +81,8 @@ class Storage(ABC):
         return None
 
     def joined(self, ntotal: int, device: torch.device | None = None) -> Tensor:
-        """All vectors, [N, D], on a device; a view where they are stored like that."""
-        vectors = torch.empty((ntotal, self.dim), dtype=self.dtype, device=device or self.device)
+        """All vectors, [N, D], on a device, by default at home; a view where they are stored like that."""
+        vectors = torch.empty((ntotal, self.dim), dtype=self.dtype, device=device or self.home)
         for block in row_blocks(ntotal, self._row_bytes):
             vectors[block] = self.at(block)
         return vectors

@@ -26,6 +26,7 @@ class StreamedStorage(Storage):
         self, dim: int, metric: Metric, dtype: torch.dtype, device: torch.device, workspace_bytes: int
     ) -> None:
         super().__init__(dim, metric, dtype, device)
+        self.home = torch.device("cpu")
         self._workspace_bytes = workspace_bytes
         self._vectors = torch.empty((0, dim), dtype=dtype)  # [room, D]
 
@@ -47,7 +48,7 @@ class StreamedStorage(Storage):
         return f"{super().placement}, storage='host'"
 
     def joined(self, ntotal: int, device: torch.device | None = None) -> Tensor:
-        return self._vectors[:ntotal].to(device or "cpu")
+        return self._vectors[:ntotal].to(device or self.home)
 
     def search(
         self, queries: Tensor, ntotal: int, k: int, filters: Filters, first_pass: FirstPass | None
