@@ -45,23 +45,23 @@ def spectrum(dim: int) -> Tensor:
 
 @lru_cache(maxsize=1)
 def embedding_like(
-    num_keys: int, num_queries: int, dim: int, family: str = "clip", seed: int = 0
+    num_keys: int, num_queries: int, dim: int, family: str = "clip", seed: int = 0, device: str = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """Keys [N, D] and queries [Q, D], float32 of unit norm, the same for the same arguments.
+    """Keys [N, D] and queries [Q, D], float32 of unit norm, made on `device`; the same for the same arguments.
 
     Every query is a noisy copy of one key, so that its nearest neighbours mean something. Callers share the
     result and must not write to it.
     """
     traits = FAMILIES[family]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(seed)
 
     def randn(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
+        return torch.randn(*shape, generator=generator, device=device)
 
-    scale = spectrum(dim).sqrt()
+    scale = spectrum(dim).sqrt().to(device)
     num_clusters = max(1, num_keys // KEYS_PER_CLUSTER)
     centres = randn(num_clusters, dim)
-    popularity = 1 / torch.arange(1, num_clusters + 1).float().sqrt()
+    popularity = 1 / torch.arange(1, num_clusters + 1, device=device).float().sqrt()
     cluster = torch.multinomial(popularity, num_keys, replacement=True, generator=generator)
 
     def members(of: Tensor) -> Tensor:
@@ -69,14 +69,14 @@ def embedding_like(
         return (centres[of] + randn(len(of), dim)) * (scale * math.sqrt(0.5))
 
     keys = members(cluster)
-    source = torch.randint(num_keys, (num_queries,), generator=generator)
+    source = torch.randint(num_keys, (num_queries,), generator=generator, device=device)
     queries = traits.match * keys[source] + (1 - traits.match**2) ** 0.5 * members(cluster[source])
 
     key_mean, aside = torch.linalg.qr(randn(dim, 2))[0].T
     query_mean = traits.gap_cosine * key_mean + (1 - traits.gap_cosine**2) ** 0.5 * aside
     # The principal axes of a model are no coordinate axes; the outlier coordinates are.
     axes = torch.linalg.qr(randn(dim, dim))[0]
-    outliers = torch.randperm(dim, generator=generator)[:OUTLIER_COORDINATES]
+    outliers = torch.randperm(dim, generator=generator, device=device)[:OUTLIER_COORDINATES]
 
     def placed(vectors: Tensor, mean: Tensor) -> Tensor:
         vectors = (vectors @ axes).mul_((1 - traits.cone) ** 0.5).add_(mean, alpha=traits.cone**0.5)

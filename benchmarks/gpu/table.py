@@ -1,4 +1,7 @@
-"""The results of a GPU run as Markdown: python -m benchmarks.gpu.table benchmarks/results/gpu"""
+"""The results of a GPU run as Markdown: python -m benchmarks.gpu.table benchmarks/results/gpu
+
+Needs neither fastret nor a GPU.
+"""
 
 from __future__ import annotations
 
@@ -7,56 +10,74 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markdown import markdown_table
+
+from .goals import NOT_MEASURED, verdicts
+
 
 def read(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": []}
     return content
 
 
-def stage_lines(folder: Path) -> list[str]:
-    lines = ["| stage | result | seconds |", "|---|---|--:|"]
-    for line in (folder / "stages.jsonl").read_text().splitlines():
-        stage = json.loads(line)
-        lines.append(f"| {stage['stage']} | {stage['result']} | {stage['wall_s']} |")
-    return lines
+def stages_table(folder: Path) -> str:
+    stages = [json.loads(line) for line in (folder / "stages.jsonl").read_text().splitlines()]
+    rows = [(stage["stage"], stage["result"], str(stage["wall_s"])) for stage in stages]
+    return markdown_table(("stage", "result", "seconds"), rows, ("stage", "result"))
 
 
-def correctness_lines(rows: list[dict[str, Any]]) -> list[str]:
+def correctness_lines(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "No check was run."
     failed = [row for row in rows if not row["ok"]]
-    return [f"{len(rows) - len(failed)} of {len(rows)} checks passed, bit for bit."] + [
-        f"- FAILED {row['check']}: {row['error']}" for row in failed
-    ]
+    lines = [f"{len(rows) - len(failed)} of {len(rows)} checks passed."]
+    return "\n".join(lines + [f"- FAILED {row['check']}: {row['error']}" for row in failed])
 
 
-def speed_lines(rows: list[dict[str, Any]]) -> list[str]:
-    lines = [
-        "| op | work | contestant | ms | of fastret's time | TFLOP/s | equal to fastret |",
-        "|---|---|---|--:|--:|--:|--:|",
-    ]
-    left_out = {}
-    for row in rows:
-        if "median_s" not in row:
-            left_out[row.get("contestant", row["work"])] = row.get("error") or row["skipped"]
-            continue
-        rate = "" if row["op"] == "select_k" else f"{row['tflop_per_s']:.1f}"
-        lines.append(
-            f"| {row['op']} | {row['work']} | {row['contestant']} | {row['median_s'] * 1e3:.3f} "
-            f"| {row['ratio']:.2f} | {rate} | {row['share_equal']:.4f} |"
+def goals_table(rows: list[dict[str, Any]], rehearsal: bool) -> str:
+    header = ("goal", "asked", "measured", "met")
+    found = [(*row, "rehearsal" if rehearsal and met != NOT_MEASURED else met) for *row, met in verdicts(rows)]
+    return markdown_table(header, found, header)
+
+
+def speed_table(rows: list[dict[str, Any]]) -> str:
+    header = ("op", "work", "contestant", "ms", "of fastret's time", "TFLOP/s", "GB/s", "same ids", "rounds")
+    timed = [
+        (
+            *(row["op"], row["work"], row["contestant"], f"{row['median_s'] * 1e3:.3f}", f"{row['ratio']:.2f}"),
+            *(_number(row.get("tflop_per_s"), ".1f"), _number(row.get("gb_per_s"), ".0f")),
+            *(_number(row.get("share_equal"), ".4f"), str(row["rounds"])),
         )
-    return lines + [""] + [f"- left out: {name}: {reason}" for name, reason in left_out.items()]
+        for row in rows
+        if "median_s" in row
+    ]
+    left_out = [
+        f"- left out: {row['op']} {row['work']}, {row.get('contestant', 'all')}: {row['left_out']}"
+        for row in rows
+        if "left_out" in row
+    ]
+    table = markdown_table(header, timed, header[:3]) if timed else "Nothing was measured."
+    return "\n".join([table, "", *left_out] if left_out else [table])
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def report(folder: Path) -> str:
     correctness, speed = read(folder / "correctness.json"), read(folder / "speed.json")
+    rehearsal = speed.get("settings", {}).get("shrink", 1) != 1
     machine = correctness.get("machine") or speed.get("machine") or {}
-    facts = ", ".join(f"{name} {value}" for name, value in machine.items())
     parts = [
-        [facts],
-        stage_lines(folder),
+        ", ".join(f"{name} {value}" for name, value in machine.items()),
+        stages_table(folder),
         correctness_lines(correctness["rows"]),
-        speed_lines(speed["rows"]),
+        goals_table(speed["rows"], rehearsal),
+        speed_table(speed["rows"]),
     ]
-    return "\n\n".join("\n".join(lines) for lines in parts)
+    if rehearsal:
+        parts.insert(0, "A rehearsal on shrunken works: these figures mean nothing.")
+    return "\n\n".join(part for part in parts if part)
 
 
 if __name__ == "__main__":

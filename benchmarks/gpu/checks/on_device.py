@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import hard_vectors
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 import fastret
 from fastret.ops import unit_rows
 
+from ..search_kernels import BOTH, has_hopper_kernel, search_kernel
 from .comparing import METRICS, Answer, Checks, generator, same
 from .searches import MANY
 
@@ -185,26 +184,6 @@ def filters_elsewhere_are_refused(device: torch.device) -> None:
             raise AssertionError(f"{name} on the CPU was taken")
 
 
-@contextmanager
-def search_kernel(name: str) -> Iterator[None]:
-    """Scan with this kernel: "portable" or "hopper". Raises ValueError where the device cannot."""
-    library = importlib.import_module("fastret._C_cuda")
-    before = library.get_search_kernel()
-    library.set_search_kernel(name)
-    try:
-        yield
-    finally:
-        library.set_search_kernel(before)
-
-
-def has_hopper_kernel() -> bool:
-    try:
-        with search_kernel("hopper"):
-            return True
-    except (ImportError, AttributeError, ValueError):
-        return False
-
-
 def of_both_kernels(device: torch.device) -> Checks:
     """The Hopper kernel finds what the portable one finds."""
     if not has_hopper_kernel():
@@ -216,7 +195,7 @@ def of_both_kernels(device: torch.device) -> Checks:
 
                 def compared(inputs=inputs, metric=metric) -> None:  # type: ignore[no-untyped-def]
                     answers = {}
-                    for kernel in ("portable", "hopper"):
+                    for kernel in BOTH:
                         with search_kernel(kernel):
                             found = fastret.search(*inputs, 20, metric)
                             planes = fastret.search(inputs[0], fastret.pack(inputs[1], metric=metric), 20, metric)
