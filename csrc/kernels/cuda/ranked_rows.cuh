@@ -1,5 +1,5 @@
-// The values of a selection as rank keys, and keys as places of its result. The stored bits are ordered as
-// they are: 16-bit values need not be widened.
+// The rows of a selection: their values as rank keys, and the places of its result. The stored bits are
+// ordered as they are: 16-bit values need not be widened.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -10,62 +10,71 @@ namespace fastret::cuda {
 
 constexpr uint32_t kSignBit = 0x80000000u;
 
-FASTRET_HOST_DEVICE int64_t bytes_of(DType dtype) {
-  return dtype == DType::f32 ? 4 : 2;
-}
+struct RankedRows {
+  const char* values;  // [rows, columns], row_stride apart
+  int64_t rows, columns, row_stride;
+  int64_t element_bytes;
+  uint32_t infinity;  // in the upper half of 32 bits if the elements have 16; what is beyond it is NaN
+  uint32_t flip;      // the sign bit, where the smallest rank first
+  int64_t k;
+  char* selected;             // [rows, K]
+  int64_t* selected_columns;  // [rows, K]
 
-// 16-bit values stand in the upper half of their 32 bits.
-class RankedRows {
- public:
-  __device__ explicit RankedRows(const SelectKParams& p)
-      : p_(p),
-        wide_(p.values.dtype == DType::f32),
-        infinity_(p.values.dtype == DType::f16 ? 0x7c000000u : 0x7f800000u),
-        flip_(p.largest ? 0 : kSignBit) {}
+  explicit RankedRows(const SelectKParams& p)
+      : values(static_cast<const char*>(p.values.data)),
+        rows(p.values.rows),
+        columns(p.values.dim),
+        row_stride(p.values.row_stride),
+        element_bytes(p.values.dtype == DType::f32 ? 4 : 2),
+        infinity(p.values.dtype == DType::f16 ? 0x7c000000u : 0x7f800000u),
+        flip(p.largest ? 0 : kSignBit),
+        k(p.k),
+        selected(static_cast<char*>(p.selected)),
+        selected_columns(p.columns) {}
+
+  // The rows from `first` on, at most `count`.
+  RankedRows slice(int64_t first, int64_t count) const {
+    RankedRows part = *this;
+    part.values += first * row_stride * element_bytes;
+    part.rows = count < rows - first ? count : rows - first;
+    part.selected += first * k * element_bytes;
+    part.selected_columns += first * k;
+    return part;
+  }
+
+  __device__ uint32_t load(int64_t row, int64_t column) const {
+    const int64_t element = row * row_stride + column;
+    return element_bytes == 4 ? reinterpret_cast<const uint32_t*>(values)[element]
+                              : uint32_t(reinterpret_cast<const uint16_t*>(values)[element]) << 16;
+  }
 
   // Larger for what ranks first, equal for -0 and +0, 0 for NaN.
   __device__ uint32_t ordered(uint32_t bits) const {
     const uint32_t magnitude = bits & ~kSignBit;
-    if (magnitude > infinity_) return 0;
+    if (magnitude > infinity) return 0;
     if (magnitude == 0) return kSignBit;
-    bits ^= flip_;
+    bits ^= flip;
     return bits & kSignBit ? ~bits : bits | kSignBit;
   }
 
-  __device__ uint32_t ordered(int64_t row, int64_t column) const { return ordered(load(row, column)); }
-
   __device__ uint64_t key(int64_t row, int64_t column) const {
-    return rank_key(ordered(row, column), uint32_t(column));
+    return rank_key(ordered(load(row, column)), uint32_t(column));
   }
 
-  // `ordered` is 0 where the row has nothing for this place.
-  __device__ void write(int64_t row, int64_t place, uint32_t ordered, uint32_t column) const {
-    const int64_t target = row * p_.k + place;
-    p_.columns[target] = ordered == 0 ? -1 : int64_t(column);
-    uint32_t bits = ordered & kSignBit ? ordered ^ kSignBit : ~ordered;
-    bits ^= flip_;
-    if (ordered == 0) bits = p_.largest ? infinity_ | kSignBit : infinity_;
-    if (ordered == kSignBit) bits = load(row, column);  // a zero, whose sign is not in the key
-    if (wide_)
-      static_cast<uint32_t*>(p_.selected)[target] = bits;
-    else
-      static_cast<uint16_t*>(p_.selected)[target] = uint16_t(bits >> 16);
-  }
+  FASTRET_HOST_DEVICE int64_t places() const { return k; }
 
   __device__ void write(int64_t row, int64_t place, uint64_t key) const {
-    write(row, place, uint32_t(key >> 32), uint32_t(position_of_key(key)));
+    const int64_t target = row * k + place, column = key == kNothing ? -1 : int64_t(position_of_key(key));
+    const uint32_t ordered = uint32_t(key >> 32);
+    uint32_t bits = (ordered & kSignBit ? ordered ^ kSignBit : ~ordered) ^ flip;
+    if (ordered == kSignBit) bits = load(row, column);  // a zero, whose sign is not in the key
+    if (key == kNothing) bits = infinity | (flip ^ kSignBit);
+    selected_columns[target] = column;
+    if (element_bytes == 4)
+      reinterpret_cast<uint32_t*>(selected)[target] = bits;
+    else
+      reinterpret_cast<uint16_t*>(selected)[target] = uint16_t(bits >> 16);
   }
-
- private:
-  __device__ uint32_t load(int64_t row, int64_t column) const {
-    const int64_t element = row * p_.values.row_stride + column;
-    return wide_ ? static_cast<const uint32_t*>(p_.values.data)[element]
-                 : uint32_t(static_cast<const uint16_t*>(p_.values.data)[element]) << 16;
-  }
-
-  const SelectKParams& p_;
-  bool wide_;
-  uint32_t infinity_, flip_;
 };
 
 }  // namespace fastret::cuda

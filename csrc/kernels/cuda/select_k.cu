@@ -1,4 +1,6 @@
 // The k largest or smallest of each row, on whichever path reads and sorts least.
+#include <algorithm>
+
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/select_k_paths.cuh"
 
@@ -22,11 +24,12 @@ Path path_of(const SelectKParams& p, const SelectKTuning& tuning) {
 
 int64_t select_k_workspace_bytes(const SelectKParams& p, const SelectKTuning& tuning) {
   if (p.k == 0 || p.values.rows == 0) return 0;
+  const RankedRows rows(p);
   switch (path_of(p, tuning)) {
     case Path::filter:
-      return filter_rows_workspace_bytes(p, tuning);
+      return filter_rows_workspace_bytes(rows, tuning);
     case Path::sort:
-      return sort_rows_workspace_bytes(p, tuning);
+      return sort_rows_workspace_bytes(rows, tuning);
     default:
       return 0;
   }
@@ -36,19 +39,20 @@ cudaError_t select_k(const SelectKParams& p, void* workspace, cudaStream_t strea
                      const SelectKTuning& tuning) {
   if (p.k == 0 || p.values.rows == 0) return cudaSuccess;
   if (p.values.dim > int64_t(UINT32_MAX)) return cudaErrorInvalidValue;  // positions are 32 bits
+  const RankedRows rows(p);
   Launcher launch(stream);
   switch (path_of(p, tuning)) {
     case Path::sort_short:
-      sort_short_rows(launch, p);
+      sort_short_rows(launch, rows);
       break;
     case Path::select_shared:
-      select_shared_rows(launch, p);
+      select_shared_rows(launch, rows);
       break;
     case Path::filter:
-      filter_rows(launch, p, workspace, tuning);
+      filter_rows(launch, rows, workspace, tuning);
       break;
     case Path::sort:
-      sort_rows(launch, p, workspace, tuning);
+      sort_rows(launch, rows, workspace, tuning);
       break;
   }
   return launch.error();

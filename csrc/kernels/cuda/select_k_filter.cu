@@ -6,8 +6,8 @@
 // slower but as exactly.
 #include <cmath>
 
+#include "kernels/cuda/best_keys.cuh"
 #include "kernels/cuda/select_k_paths.cuh"
-#include "kernels/cuda/shared_list.cuh"
 
 namespace fastret::cuda {
 namespace {
@@ -15,24 +15,29 @@ namespace {
 constexpr uint64_t kLowestKey = 1;  // every key but kNothing reaches it
 
 struct Plan {
-  int64_t k;            // places that can be filled
-  int64_t rows;         // per pass
-  int sample_bits;      // the sample has 2^sample_bits columns
-  uint32_t reach;       // the threshold is the sample's key of this rank
-  int64_t capacity;     // candidates of a row
-  int64_t segments;     // of a row, a block for each
-  int64_t segment;      // 16-byte vectors
-  bool sorts_in_block;  // the k best
+  int64_t k;         // places that can be filled
+  int64_t rows;      // per pass
+  int sample_bits;   // the sample has 2^sample_bits columns
+  uint32_t reach;    // the threshold is the sample's key of this rank
+  int64_t capacity;  // candidates of a row
+  int64_t segments;  // of a row, a block for each
+  int64_t segment;   // 16-byte vectors
 };
 
-Plan plan_filter(const SelectKParams& p, const SelectKTuning& tuning) {
-  Plan plan = {};
-  const int64_t columns = p.values.dim;
-  plan.k = std::min(p.k, columns);
-  plan.sorts_in_block = plan.k <= kSortInBlock;
+// The candidates of a row may outnumber their capacity: then `found.counts` is larger, and the rest was not
+// stored.
+struct Candidates {
+  KeyRows found;
+  uint64_t* thresholds;  // [rows] smallest key that is a candidate
+};
 
-  const int64_t wanted = std::clamp<int64_t>(columns * bytes_of(p.values.dtype) / tuning.bytes_per_sample,
-                                             kThreads, kMostSamples);
+Plan plan_filter(const RankedRows& rows, const SelectKTuning& tuning) {
+  Plan plan = {};
+  const int64_t columns = rows.columns;
+  plan.k = std::min(rows.k, columns);
+
+  const int64_t wanted =
+      std::clamp<int64_t>(columns * rows.element_bytes / tuning.bytes_per_sample, kThreads, kMostSamples);
   while (int64_t(2) << plan.sample_bits <= std::min(wanted, columns)) ++plan.sample_bits;
   const double columns_per_sample = double(columns) / double(int64_t(1) << plan.sample_bits);
   // The sample holds a number of the k best whose variance is at most its expectation; the 1 is for
@@ -42,12 +47,11 @@ Plan plan_filter(const SelectKParams& p, const SelectKTuning& tuning) {
   plan.reach = uint32_t(reach);
   plan.capacity = std::clamp(int64_t(at_most(reach) * columns_per_sample), plan.k, columns);
 
-  const int64_t row_bytes = plan.capacity * int64_t(sizeof(uint64_t));
-  plan.rows = plan.sorts_in_block ? std::clamp<int64_t>(tuning.candidate_bytes / row_bytes, 1,
-                                                        std::max<int64_t>(1, p.values.rows))
-                                  : rows_per_sort(p, 2 * row_bytes, tuning);
+  // Half is for the sort, if one is needed.
+  const int64_t row_bytes = 2 * plan.capacity * int64_t(sizeof(uint64_t));
+  plan.rows = std::clamp<int64_t>(tuning.candidate_bytes / row_bytes, 1, std::max<int64_t>(1, rows.rows));
 
-  const int64_t vectors = columns * bytes_of(p.values.dtype) / 16 + 2;  // and those cut by the row's ends
+  const int64_t vectors = columns * rows.element_bytes / 16 + 2;  // and those cut by the row's ends
   const int64_t most = std::max<int64_t>(1, columns / tuning.segment_columns);
   plan.segments = std::clamp<int64_t>(ceil_div(tuning.target_blocks, plan.rows), 1, most);
   plan.segment = ceil_div(vectors, plan.segments);
@@ -68,23 +72,22 @@ __device__ __forceinline__ uint32_t sampled_column(uint32_t i, int64_t columns, 
 
 // One block per row.
 __global__ void __launch_bounds__(kThreads)
-    sample_thresholds(SelectKParams p, int64_t first_row, Plan plan, RowCandidates candidates) {
+    sample_thresholds(RankedRows rows, Plan plan, Candidates candidates) {
   __shared__ SelectionState state;
   __shared__ uint32_t ordered[kMostSamples];
   const int64_t row = blockIdx.x;
-  const RankedRows rows(p);
   const uint32_t samples = 1u << plan.sample_bits;
 #pragma unroll 8
   for (uint32_t i = threadIdx.x; i < samples; i += kThreads)
-    ordered[i] = rows.ordered(first_row + row, sampled_column(i, p.values.dim, plan.sample_bits));
+    ordered[i] = rows.ordered(rows.load(row, sampled_column(i, rows.columns, plan.sample_bits)));
   __syncthreads();
   const auto source = [&](int64_t i) {
-    return rank_key(ordered[i], sampled_column(uint32_t(i), p.values.dim, plan.sample_bits));
+    return rank_key(ordered[i], sampled_column(uint32_t(i), rows.columns, plan.sample_bits));
   };
   const uint64_t threshold = kth_largest(source, samples, plan.reach, state);
   if (threadIdx.x == 0) {
     candidates.thresholds[row] = threshold;
-    candidates.counts[row] = 0;
+    candidates.found.counts[row] = 0;
   }
 }
 
@@ -100,9 +103,9 @@ struct RowVectors {
   int64_t columns;
   int before;  // elements of the first vector that precede the row
 
-  __device__ RowVectors(const SelectKParams& p, int64_t row)
-      : data(static_cast<const Element*>(p.values.data) + row * p.values.row_stride),
-        columns(p.values.dim),
+  __device__ RowVectors(const RankedRows& rows, int64_t row)
+      : data(reinterpret_cast<const Element*>(rows.values) + row * rows.row_stride),
+        columns(rows.columns),
         before(int(reinterpret_cast<uintptr_t>(data) % 16 / sizeof(Element))) {}
 
   __device__ int64_t column(int64_t vector, int element) const {
@@ -136,14 +139,13 @@ struct RowVectors {
 // One block per segment, the segments of a row side by side.
 template <class Element>
 __global__ void __launch_bounds__(kThreads)
-    filter_segments(SelectKParams p, int64_t first_row, Plan plan, RowCandidates candidates) {
+    filter_segments(RankedRows rows, Plan plan, Candidates candidates) {
   constexpr int kElements = RowVectors<Element>::kElements;
   constexpr int kVectors = 16 / kElements;  // of a thread in flight: 16 values
   const int64_t row = blockIdx.x / plan.segments, segment = blockIdx.x % plan.segments;
-  const RowVectors<Element> vectors(p, first_row + row);
-  const RankedRows rows(p);
+  const RowVectors<Element> vectors(rows, row);
   const uint64_t threshold = candidates.thresholds[row];
-  uint64_t* kept = candidates.keys + row * candidates.capacity;
+  uint64_t* kept = candidates.found.keys + row * candidates.found.capacity;
 
   const int64_t end = (segment + 1) * plan.segment;
   for (int64_t first = segment * plan.segment; first < end; first += kVectors * kThreads) {
@@ -168,86 +170,65 @@ __global__ void __launch_bounds__(kThreads)
     if (!__ballot_sync(kAllLanes, reaching > 0)) continue;
     const uint32_t inclusive = warp_inclusive_sum(reaching);
     uint32_t place = 0;
-    if (threadIdx.x % 32 == 31) place = atomicAdd(&candidates.counts[row], inclusive);
+    if (threadIdx.x % 32 == 31) place = atomicAdd(&candidates.found.counts[row], inclusive);
     place = __shfl_sync(kAllLanes, place, 31) + inclusive - reaching;
 #pragma unroll
     for (int i = 0; i < 16; ++i) {
       if (keys[i] < threshold) continue;
-      if (place < candidates.capacity) kept[place] = keys[i];
+      if (place < candidates.found.capacity) kept[place] = keys[i];
       ++place;
     }
   }
 }
 
 // One block per row, which has work only where the sample misled.
-__global__ void __launch_bounds__(kThreads)
-    settle_rows(SelectKParams p, int64_t first_row, uint32_t k, RowCandidates candidates) {
+__global__ void __launch_bounds__(kThreads) settle_rows(RankedRows rows, uint32_t k, Candidates candidates) {
   __shared__ SelectionState state;
   const int64_t row = blockIdx.x;
-  const uint32_t count = candidates.counts[row];
+  const uint32_t count = candidates.found.counts[row];
   const bool enough = count >= k || candidates.thresholds[row] == kLowestKey;
-  if (enough && count <= candidates.capacity) return;
-  const RankedRows rows(p);
-  const auto source = [&](int64_t column) { return rows.key(first_row + row, column); };
+  if (enough && count <= candidates.found.capacity) return;
+  const auto source = [&](int64_t column) { return rows.key(row, column); };
   const uint32_t selected =
-      select_largest(source, p.values.dim, k, state, candidates.keys + row * candidates.capacity);
-  if (threadIdx.x == 0) candidates.counts[row] = selected;
-}
-
-// One block per row, for k <= kSortInBlock.
-__global__ void __launch_bounds__(kThreads)
-    select_candidates(SelectKParams p, int64_t first_row, uint32_t k, RowCandidates candidates) {
-  __shared__ SelectionState state;
-  __shared__ uint64_t list[kSortInBlock];
-  const int64_t row = blockIdx.x;
-  const uint64_t* keys = candidates.keys + row * candidates.capacity;
-  uint32_t listed = candidates.counts[row];
-  // Selecting costs about as much as sorting a few keys.
-  if (listed <= kThreads || listed <= k) {
-    for (uint32_t i = threadIdx.x; i < listed; i += kThreads) list[i] = keys[i];
-  } else {
-    listed = select_largest([&](int64_t i) { return keys[i]; }, listed, k, state, list);
-  }
-  write_sorted(p, first_row + row, list, listed);
+      select_largest(source, rows.columns, k, state, candidates.found.keys + row * candidates.found.capacity);
+  if (threadIdx.x == 0) candidates.found.counts[row] = selected;
 }
 
 struct Buffers {
-  RowCandidates candidates;
+  Candidates candidates;
   SortBuffers sort;
   int64_t bytes;
 };
 
-Buffers lay_out(const Plan& plan, void* workspace) {
+Buffers lay_out(const RankedRows& rows, const Plan& plan, const SelectKTuning& tuning, void* workspace) {
   Workspace pieces(workspace);
   Buffers buffers = {};
-  const int64_t keys = plan.rows * plan.capacity;
-  buffers.candidates = {pieces.take<uint64_t>(keys), pieces.take<uint32_t>(plan.rows),
-                        pieces.take<uint64_t>(plan.rows), plan.capacity};
-  if (!plan.sorts_in_block) buffers.sort = take_sort_buffers(pieces, keys, buffers.candidates.keys);
+  buffers.candidates = {
+      {pieces.take<uint64_t>(plan.rows * plan.capacity), pieces.take<uint32_t>(plan.rows), plan.capacity},
+      pieces.take<uint64_t>(plan.rows)};
+  if (plan.k > kSortInBlock)
+    buffers.sort =
+        take_sort_buffers(pieces, plan.rows, plan.capacity, rows.columns, tuning.candidate_bytes / 2);
   buffers.bytes = pieces.bytes();
   return buffers;
 }
 
 }  // namespace
 
-int64_t filter_rows_workspace_bytes(const SelectKParams& p, const SelectKTuning& tuning) {
-  return lay_out(plan_filter(p, tuning), nullptr).bytes;
+int64_t filter_rows_workspace_bytes(const RankedRows& rows, const SelectKTuning& tuning) {
+  return lay_out(rows, plan_filter(rows, tuning), tuning, nullptr).bytes;
 }
 
-void filter_rows(Launcher& launch, const SelectKParams& p, void* workspace, const SelectKTuning& tuning) {
-  const Plan plan = plan_filter(p, tuning);
-  const Buffers buffers = lay_out(plan, workspace);
-  const auto filter = p.values.dtype == DType::f32 ? filter_segments<uint32_t> : filter_segments<uint16_t>;
-  const uint32_t k = uint32_t(plan.k);
-  for (int64_t first_row = 0; first_row < p.values.rows; first_row += plan.rows) {
-    const int64_t rows = std::min(plan.rows, p.values.rows - first_row);
-    launch(sample_thresholds, rows, p, first_row, plan, buffers.candidates);
-    launch(filter, rows * plan.segments, p, first_row, plan, buffers.candidates);
-    launch(settle_rows, rows, p, first_row, k, buffers.candidates);
-    if (plan.sorts_in_block)
-      launch(select_candidates, rows, p, first_row, k, buffers.candidates);
-    else
-      sort_candidates(launch, p, first_row, rows, buffers.candidates, buffers.sort);
+void filter_rows(Launcher& launch, const RankedRows& rows, void* workspace, const SelectKTuning& tuning) {
+  const Plan plan = plan_filter(rows, tuning);
+  const Buffers buffers = lay_out(rows, plan, tuning, workspace);
+  const auto filter = rows.element_bytes == 4 ? filter_segments<uint32_t> : filter_segments<uint16_t>;
+  for (int64_t first = 0; first < rows.rows; first += plan.rows) {
+    const RankedRows pass = rows.slice(first, plan.rows);
+    launch(sample_thresholds, pass.rows, pass, plan, buffers.candidates);
+    launch(filter, pass.rows * plan.segments, pass, plan, buffers.candidates);
+    launch(settle_rows, pass.rows, pass, uint32_t(plan.k), buffers.candidates);
+    write_best_keys(launch, buffers.candidates.found, pass.rows, plan.k, rows.columns, buffers.sort, pass);
   }
 }
 

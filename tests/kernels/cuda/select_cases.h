@@ -15,10 +15,10 @@
 
 namespace fastret {
 
-constexpr cuda::SelectKTuning kSortShort = {2048, 0, 4, 16, 5, 512, 8, 1 << 20};
-constexpr cuda::SelectKTuning kShared = {1, 4096, 4, 16, 5, 512, 8, 1 << 20};
-constexpr cuda::SelectKTuning kFilter = {1, 0, 4, 16, 5, 512, 8, 1 << 20};
-constexpr cuda::SelectKTuning kSort = {1, 0, 1 << 30, 16, 5, 512, 8, 1 << 20};
+constexpr cuda::SelectKTuning kSortShort = {2048, 0, 4, 64, 5, 512, 8, 1 << 20};
+constexpr cuda::SelectKTuning kShared = {1, 4096, 4, 64, 5, 512, 8, 1 << 20};
+constexpr cuda::SelectKTuning kFilter = {1, 0, 4, 64, 5, 512, 8, 1 << 20};
+constexpr cuda::SelectKTuning kSort = {1, 0, 1 << 30, 64, 5, 512, 8, 1 << 20};
 
 struct Select {
   cuda::SelectKTuning tuning;
@@ -159,6 +159,8 @@ inline void select_long_rows() {
   passes.tuning.candidate_bytes = 2 * 8 * 1000;
   check_select("passes over the rows", passes);
   check_select("k = 2048", {kFilter, 1, 9000, 2048, few_integers, false});
+  for (int64_t k : {1, 10, 100})
+    check_select("as tuned", {cuda::kSelectKTuning, 1, 20000, k, gaussian, true, DType::f32, 0, 1});
 }
 
 // Thresholds that far too few or far too many reach.

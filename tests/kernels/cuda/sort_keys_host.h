@@ -1,7 +1,8 @@
-// Stands in for csrc/kernels/cuda/sort_keys.cu, whose library needs a device.
-#include "kernels/cuda/sort_keys.cuh"
-
+// Stands in for csrc/kernels/cuda/sort_keys.cu, whose library needs a device. For one file of a program.
+#pragma once
 #include <algorithm>
+
+#include "kernels/cuda/sort_keys.cuh"
 
 namespace fastret::cuda {
 
