@@ -50,7 +50,7 @@ PLANTED_BUGS = {
     "a span of a long row is not read again": PlantedBug(
         "unit_rows.cu", {"    if (first + length < dim) span.load(p.rows, row, first);\n": ""}, "unit_rows"
     ),
-    "pieces beyond a row are read": PlantedBug("row_span.cuh", {"if (within) words": "words"}, "unit_rows"),
+    "pieces beyond a row are read": PlantedBug("row_span.cuh", {"if (within) words": "if (within || true) words"}, "unit_rows"),
     "elements beyond a row are written": PlantedBug(
         "row_span.cuh", {"if (d + i < rows.dim) store": "if (d < rows.dim) store"}, "unit_rows_backward"
     ),
@@ -62,7 +62,7 @@ PLANTED_BUGS = {
         "../unit_scale.h", {"inverse_norm == 0 ? 0.0f : ": ""}, "unit_rows"
     ),
     "the gradient keeps its part along the row": PlantedBug(
-        "unit_rows.cu", {" - along * span.values[i]": ""}, "unit_rows_backward"
+        "unit_rows.cu", {" - along * span.values[i]": " - 0 * along * span.values[i]"}, "unit_rows_backward"
     ),
     "a fused multiply-add": PlantedBug(
         "score_tile.cuh",
