@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from .checks import filters, mining, on_device, planes, scores, searches, selections
+from .checks import filters, indexes, mining, on_device, planes, scores, searches, selections
 from .checks.comparing import Checks
 from .results_file import ResultsFile
 
-SUITES = (searches, filters, mining, planes, selections, scores)
+SUITES = (searches, filters, mining, planes, indexes, selections, scores)
 
 
 def all_checks(device: torch.device) -> Checks:

@@ -99,7 +99,7 @@ def test_the_bits_are_those_of_a_plain_index(options: dict[str, Any], metric: st
     assert_same(answers(index, random(7)), answers(plain, random(7)))
 
 
-@pytest.mark.parametrize("first_pass", ["auto", "int8", "int16", "float32"])
+@pytest.mark.parametrize("first_pass", ["auto", "float32"])
 def test_shards_on_the_cpu_pack_their_vectors(first_pass: str) -> None:
     plain, index = FlatIndex(40), FlatIndex(40, devices=["cpu"] * 3, first_pass=first_pass)
     for one in (plain, index):
