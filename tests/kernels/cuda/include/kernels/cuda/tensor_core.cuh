@@ -53,15 +53,14 @@ T* shared_by_warp(const T& mine) {
 // two, and so is the sum.
 template <int Count>
 float cut_sum(float start, const double (&products)[Count]) {
-  double largest = std::fabs(double(start));
-  for (double product : products) largest = std::fmax(largest, std::fabs(product));
-  if (largest == 0 || !(largest <= FLT_MAX)) {
-    double sum = start;
-    for (double product : products) sum += product;
-    return float(sum);
+  double largest = std::fabs(double(start)), sum = start;
+  for (double product : products) {
+    largest = std::fmax(largest, std::fabs(product));
+    sum += product;
   }
+  if (largest == 0 || !(std::fabs(sum) <= FLT_MAX)) return float(sum);
   const double quantum = std::ldexp(1.0, std::ilogb(largest) - 23);
-  double sum = std::trunc(start / quantum) * quantum;
+  sum = std::trunc(start / quantum) * quantum;
   for (double product : products) sum += std::trunc(product / quantum) * quantum;
   if (sum == 0) return 0;
   const double last = std::ldexp(1.0, std::ilogb(sum) - 23);
