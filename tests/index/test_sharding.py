@@ -95,3 +95,19 @@ def test_shards_search_their_own_part_of_the_filters(monkeypatch: pytest.MonkeyP
         ([True, False, False, True, False, False], [[2, -1, -1]]),
         ([True, False, False, True], [[-1, 3, -1]]),
     ]
+
+
+def test_an_add_that_failed_on_one_device_is_on_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = filled(3, 50, 4, monkeypatch)
+    want = (*index.search(torch.ones(2, 3), 60), index.vectors)
+
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched, pytest.raises(torch.OutOfMemoryError):
+        patched.setattr(sharded(index)._shards[1], "write", fail)
+        index.add(torch.ones(30, 3))
+    for got, wanted in zip((*index.search(torch.ones(2, 3), 60), index.vectors), want, strict=True):
+        assert torch.equal(got, wanted)
+    index.add(torch.full((30, 3), 7.0))
+    assert torch.equal(index.vectors[50:], torch.full((30, 3), 7.0))

@@ -22,13 +22,11 @@ CPU = torch.device("cpu")
 
 
 class ModelStreams:
-    """Stands for torch.cuda: each stream has the operations that its next one will surely come after."""
+    """Stands for torch.cuda."""
 
     def __init__(self) -> None:
-        self.happened: dict[str, int] = {}  # operations so far, per stream
-        self.computing, self.copying = ModelStream(self, "computing"), ModelStream(self, "copying")
+        self.computing, self.copying = ModelStream("computing"), ModelStream("copying")
         self.active = self.computing
-        self.log: list[tuple[str, int, dict[str, int], str]] = []  # buffer, time and stream of each access
 
     def Event(self) -> ModelEvent:
         return ModelEvent()
@@ -55,8 +53,9 @@ class ModelEvent:
 
 
 class ModelStream:
-    def __init__(self, model: ModelStreams, name: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
+        # By stream: how many of its operations the next one here surely comes after.
         self.after: dict[str, int] = {"computing": 0, "copying": 0}
 
     def run(self) -> Access:
@@ -79,14 +78,16 @@ class Access:
 
 
 def hazards(monkeypatch: pytest.MonkeyPatch, num_chunks: int) -> tuple[list[str], bool]:
-    """What may go wrong, and whether a copy may run beside the search of the chunk before."""
+    """What may go wrong, and whether each copy begins early enough and may run beside the search before."""
     model, found = ModelStreams(), []
     reads: dict[int, list[Access]] = {}
     writes: dict[int, Access] = {}
-    overlaps = True
+    overlaps, copies = True, 0
     allocated = model.computing.run()  # what the memory was last used for
 
     def copy_(chunk: Tensor, rows: Tensor, non_blocking: bool = False) -> Tensor:
+        nonlocal copies
+        copies += 1
         write = model.active.run()
         if not write.surely_after(allocated):
             found.append("a copy into memory that is still in use")
@@ -108,6 +109,7 @@ def hazards(monkeypatch: pytest.MonkeyPatch, num_chunks: int) -> tuple[list[str]
         for block, chunk in copied_chunks(rows, blocks, CPU):
             assert torch.equal(chunk, rows[block])
             assert model.active is model.computing
+            overlaps &= copies >= min(num_chunks, block.stop // 3 + 1)  # the next one has begun
             overlaps &= before is None or not writes[chunk.data_ptr()].surely_after(before)
             before = model.computing.run()  # the search
             reads.setdefault(chunk.data_ptr(), []).append(before)

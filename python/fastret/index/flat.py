@@ -132,8 +132,8 @@ class FlatIndex:
     def vectors(self) -> Tensor:
         """[N, D], in the order of `ids`: the keys of every search.
 
-        A view, not to be written to, of vectors on the CPU or in the host's memory, where it then is; a copy, made
-        anew each time, of planes.
+        A view, not to be written to; of planes and of shards a copy that is made anew each time. With storage "host"
+        it is in the host's memory.
         """
         contents = self._sorted()
         return contents.storage.joined(contents.ntotal)

@@ -103,19 +103,27 @@ def copied_chunks(rows: Tensor, blocks: list[slice], device: torch.device) -> It
     computing, copying = streams.current_stream(device), streams.Stream(device)
     landings = [rows.new_empty((longest(blocks), rows.shape[1]), device=device) for _ in blocks[:2]]
     landed, free = ([streams.Event() for _ in landings] for _ in range(2))
+
+    def chunk(number: int) -> Tensor:
+        return landings[number % 2][: blocks[number].stop - blocks[number].start]
+
+    def copy(number: int) -> None:
+        with streams.stream(copying):
+            if number >= 2:
+                copying.wait_event(free[number % 2])
+            chunk(number).copy_(rows[blocks[number]], non_blocking=True)
+            landed[number % 2].record(copying)
+
     copying.wait_stream(computing)  # whose earlier work may still use that memory
     try:
+        if blocks:
+            copy(0)
         for number, block in enumerate(blocks):
-            turn = number % 2
-            chunk = landings[turn][: block.stop - block.start]
-            with streams.stream(copying):
-                if number >= 2:
-                    copying.wait_event(free[turn])
-                chunk.copy_(rows[block], non_blocking=True)
-                landed[turn].record(copying)
-            computing.wait_event(landed[turn])
-            yield block, chunk
-            free[turn].record(computing)
+            if number + 1 < len(blocks):
+                copy(number + 1)  # now: the caller may have to wait for what it does with this chunk
+            computing.wait_event(landed[number % 2])
+            yield block, chunk(number)
+            free[number % 2].record(computing)
     finally:
         # The memory goes back to the computing stream, and a copy may still be under way.
         computing.wait_stream(copying)
