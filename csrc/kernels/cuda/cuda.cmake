@@ -10,6 +10,7 @@ pybind11_add_module(_C_cuda MODULE NO_EXTRAS
   csrc/bindings/module_cuda.cpp
   csrc/ops/cosine_scores_cuda.cpp
   csrc/ops/pair_scores_cuda.cpp
+  csrc/ops/planes_cuda.cpp
   csrc/ops/search_cuda.cpp
   csrc/ops/select_k_cuda.cpp
   csrc/ops/unit_rows_cuda.cpp

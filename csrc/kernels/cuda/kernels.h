@@ -17,6 +17,19 @@ cudaError_t search(const SearchParams& params, const KeyPlanes* planes, void* wo
 int64_t search_workspace_bytes(const SearchParams& params, bool has_planes,
                                const SearchTuning& tuning = kSearchTuning);
 
+// With a workspace of about so many bytes, and results besides; more only where a single query needs it.
+SearchTuning search_tuning_within(int64_t bytes);
+
+// Rows made into planes: those of `rows` become rows 0 ... of the planes and facts.
+struct SplitRowsParams {
+  Rows rows;
+  Metric metric;
+  uint16_t* high;
+  int16_t* low;  // or nullptr, of bfloat16 rows
+  KeyFacts* facts;
+};
+cudaError_t split_rows(const SplitRowsParams& params, cudaStream_t stream);
+
 // Fewer than 2^32 columns. `workspace`: select_k_workspace_bytes of device memory, 16-byte aligned.
 cudaError_t select_k(const SelectKParams& params, void* workspace, cudaStream_t stream,
                      const SelectKTuning& tuning = kSelectKTuning);

@@ -47,6 +47,13 @@ int64_t scan_capacity(int64_t k, const SearchTuning& tuning) {
   return std::max(tuning.least_capacity, 6 * k + 128);
 }
 
+// What a pass holds of each query.
+int64_t query_bytes(const SearchParams& p, const Plan& plan) {
+  const int64_t planes = plan.scan ? 2 * plane_stride(p.queries.dim) * int64_t(sizeof(uint16_t)) : 0;
+  const int64_t entries = plan.capacity + sorting_list_length(plan.k);
+  return planes + entries * int64_t(sizeof(uint64_t)) + 2 * int64_t(sizeof(QueryFacts)) + 16;
+}
+
 Plan plan_search(const SearchParams& p, bool has_planes, const SearchTuning& tuning) {
   Plan plan = {};
   plan.k = std::clamp<int64_t>(p.keys.rows, 1, p.k);
@@ -57,8 +64,8 @@ Plan plan_search(const SearchParams& p, bool has_planes, const SearchTuning& tun
   if (plan.scan)
     plan.capacity =
         std::max(plan.capacity, std::min(scan_capacity(plan.k, tuning), plan.order.tiles * kKeyTile));
-  plan.queries = std::clamp<int64_t>(tuning.candidate_bytes / (plan.capacity * int64_t(sizeof(uint64_t))), 1,
-                                     std::max<int64_t>(1, p.queries.rows));
+  plan.queries =
+      std::clamp<int64_t>(tuning.query_bytes / query_bytes(p, plan), 1, std::max<int64_t>(1, p.queries.rows));
   if (!plan.scan) return plan;
   const int64_t tile_bytes = kKeyTile * plane_stride(p.keys.dim) * int64_t(sizeof(uint16_t));
   const int64_t longest =
@@ -234,6 +241,13 @@ class Pass {
 };
 
 }  // namespace
+
+SearchTuning search_tuning_within(int64_t bytes) {
+  SearchTuning tuning = kSearchTuning;
+  tuning.query_bytes = bytes / 2;
+  tuning.plane_bytes = bytes / 2;
+  return tuning;
+}
 
 int64_t search_workspace_bytes(const SearchParams& p, bool has_planes, const SearchTuning& tuning) {
   if (p.k == 0) return 0;

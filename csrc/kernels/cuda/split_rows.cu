@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/kernels.h"
+
 namespace fastret::cuda {
 namespace {
 
@@ -46,12 +48,11 @@ __device__ __forceinline__ int64_t row_of_warp() {
   return int64_t(blockIdx.x) * kRowsPerBlock + threadIdx.x / 32;
 }
 
-__global__ void __launch_bounds__(kThreads)
-    split_key_rows(Rows keys, Metric metric, PlanesOut planes, KeyFacts* facts) {
+__global__ void __launch_bounds__(kThreads) split_all_rows(SplitRowsParams p) {
   const int64_t row = row_of_warp();
-  if (row >= keys.rows) return;
-  const RowNorms norms = split_row(ExactRows{keys}, row, planes, row);
-  if (threadIdx.x % 32 == 0) facts[row] = key_facts(metric, norms);
+  if (row >= p.rows.rows) return;
+  const RowNorms norms = split_row(ExactRows{p.rows}, row, {p.high, p.low}, row);
+  if (threadIdx.x % 32 == 0) p.facts[row] = key_facts(p.metric, norms);
 }
 
 __global__ void __launch_bounds__(kThreads) split_visited_rows(VisitedTiles tiles) {
@@ -86,8 +87,10 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void split_keys(Launcher& launch, const Rows& keys, Metric metric, const PlanesOut& planes, KeyFacts* facts) {
-  launch(split_key_rows, ceil_div(keys.rows, kRowsPerBlock), keys, metric, planes, facts);
+cudaError_t split_rows(const SplitRowsParams& p, cudaStream_t stream) {
+  Launcher launch(stream);
+  launch(split_all_rows, ceil_div(p.rows.rows, kRowsPerBlock), p);
+  return launch.error();
 }
 
 void split_tiles(Launcher& launch, const VisitedTiles& tiles, int64_t most_blocks) {

@@ -14,9 +14,6 @@ struct PlanesOut {
   uint16_t* middle = nullptr;
 };
 
-// Keys as planes that are kept: rows [0, N) become rows [0, N) of planes and facts.
-void split_keys(Launcher& launch, const Rows& keys, Metric metric, const PlanesOut& planes, KeyFacts* facts);
-
 // The tiles of one scan: order[first_visit] ... become tiles 0 ... of the planes.
 struct VisitedTiles {
   ExactRows keys;

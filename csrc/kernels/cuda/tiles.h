@@ -26,10 +26,10 @@ constexpr int kDigitBits = 11;
 constexpr int kSortInBlock = 2048;
 
 struct SearchTuning {
-  int64_t candidate_bytes;  // for the survivors of all queries of a pass over the keys
-  int64_t plane_bytes;      // for the keys of a run that come without planes
-  int64_t least_capacity;   // survivors of a query
-  int64_t target_blocks;    // of work that is cut as the grid allows: 4 for each of 132 multiprocessors
+  int64_t query_bytes;     // for all queries of a pass over the keys, and their survivors
+  int64_t plane_bytes;     // for the keys of a run that come without planes
+  int64_t least_capacity;  // survivors of a query
+  int64_t target_blocks;   // of work that is cut as the grid allows: 4 for each of 132 multiprocessors
 };
 constexpr SearchTuning kSearchTuning = {512 << 20, 256 << 20, 1024, 528};
 

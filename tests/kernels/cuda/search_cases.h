@@ -58,12 +58,11 @@ struct Planes {
     high.assign(size_t(rows * cuda::plane_stride(keys.dim)), 0xffff);
     low.assign(elements, 0x55);
     facts.assign(size_t(rows), cuda::KeyFacts{kNan, kNan, kNan, kNan});
-    cuda::Launcher launch(nullptr);
     const bool complete = keys.dtype == DType::bf16;
-    cuda::split_keys(launch, keys.view(), metric, {high.data(), complete ? nullptr : low.data()},
-                     facts.data());
+    expect(cuda::split_rows({keys.view(), metric, high.data(), complete ? nullptr : low.data(), facts.data()},
+                            nullptr) == cudaSuccess,
+           "split_rows launches");
     if (complete) low.clear();
-    expect(launch.error() == cudaSuccess, "split_keys launches");
   }
 
   cuda::KeyPlanes view() const { return {high.data(), low.empty() ? nullptr : low.data(), facts.data()}; }

@@ -53,7 +53,7 @@ inline void search_excluded() {
       check_search("repeated and beyond the keys", s);
     }
   }
-  s.tuning.candidate_bytes = 5000;
+  s.tuning.query_bytes = 5000;
   check_search("in passes over the queries", s);
 
   Search sorted = {2, 1300, 2, 10, rising};
@@ -71,7 +71,7 @@ inline void search_labels() {
     s.filter.query_label = [](int64_t query) { return query / 2; };
     s.filter.key_label = [](int64_t key) { return key % 5; };
     check_search("labels", s);
-    s.tuning.candidate_bytes = 5000;
+    s.tuning.query_bytes = 5000;
     check_search("labels, in passes", s);
     s.fill = few_integers;
     s.filter.key_label = [](int64_t key) { return key < 390 ? int64_t(1) : -(int64_t(1) << 40); };
@@ -95,7 +95,7 @@ inline void search_ceilings() {
     s.k = 150;
     check_search("ceilings, without a scan", s);
     s.k = 9;
-    s.tuning.candidate_bytes = 5000;
+    s.tuning.query_bytes = 5000;
     check_search("ceilings, in passes", s);
   }
 }
