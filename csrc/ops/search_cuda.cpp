@@ -5,6 +5,7 @@
 #include "kernels/cuda/kernels.h"
 #include "ops/cuda_stream.h"
 #include "ops/packed_keys.h"
+#include "ops/search_kernel.h"
 
 namespace fastret::ops {
 
@@ -28,6 +29,7 @@ std::tuple<Tensor, Tensor> search_cuda(const Tensor& queries, const Tensor& keys
   check_beside(queries, "key_labels", key_labels);
   check_beside(queries, "ceilings", ceilings);
   const torch::stable::accelerator::DeviceGuard guard(queries.get_device_index());
+  check_search_kernel("search");
   const Tensor q = with_contiguous_rows(queries), x = with_contiguous_rows(keys);
   Tensor scores = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Float);
   Tensor ids = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Long);

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from simulator import PlantedBug, Suite, run
+from test_cuda_search import SUITE as SEARCH_SUITE
 
-SUITE = Suite("scan_test.cpp", ("scan_hopper.cu", "scan_mma.cu"))
-CASES = ("few_queries", "one_tile", "several_tiles", "nothing", "portable")
+SUITE = Suite("scan_test.cpp", ("scan_choice.cpp", "scan_hopper.cu", "scan_mma.cu"))
+SEARCH = Suite("search_on_hopper.cpp", (*SEARCH_SUITE.kernels, "scan_choice.cpp", "scan_hopper.cu"))
+CASES = ("few_queries", "one_tile", "several_tiles", "nothing", "portable", "choice", "chosen")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,33 @@ def test_every_case_is_run(program: Path) -> None:
 def test_scans_keep_what_the_bound_leaves_possible(program: Path, case: str) -> None:
     result = run(program, case)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_search_by_the_hopper_scan_finds_the_same_bits(tmp_path: Path) -> None:
+    result = run(SEARCH.build(tmp_path), "searches")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen"),
+    [(None, "portable"), ("", "portable"), ("portable", "portable"), ("hopper", "hopper"), ("auto", "auto")],
+)
+def test_the_environment_chooses_the_kernel(
+    program: Path, wanted: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASTRET_SEARCH_KERNEL", raising=False)
+    if wanted is not None:
+        monkeypatch.setenv("FASTRET_SEARCH_KERNEL", wanted)
+    result = run(program, "chosen")
+    assert set(result.stdout.split()) == {chosen}
+    assert result.stderr == ""
+
+
+def test_an_unknown_kernel_in_the_environment_is_told(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTRET_SEARCH_KERNEL", "fastest")
+    result = run(program, "chosen")
+    assert set(result.stdout.split()) == {"portable"}
+    assert "FASTRET_SEARCH_KERNEL=fastest is not portable, hopper or auto; using portable" in result.stderr
 
 
 # What is planted in scan_hopper.cu for what, and the case that finds it.

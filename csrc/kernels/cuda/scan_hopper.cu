@@ -39,6 +39,7 @@ struct HopperShared {
   ScanHit queues[kConsumers][kWarpgroup / 32][32 * kOffered];
   uint64_t full[kRingStages], empty[kRingStages];
 };
+static_assert(sizeof(HopperShared<128>) <= (227 << 10));
 
 __device__ __forceinline__ int64_t cluster_number(const HopperScan& scan) {
   return blockIdx.x / scan.cluster_ctas;

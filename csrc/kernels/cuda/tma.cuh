@@ -75,10 +75,6 @@ __device__ __forceinline__ void copy_box_to_all(void* shared, const CUtensorMap&
       : "memory");
 }
 
-__device__ __forceinline__ void prefetch_map(const CUtensorMap& matrix) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&matrix) : "memory");
-}
-
 __device__ __forceinline__ uint32_t cluster_rank() {
   uint32_t rank;
   asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));

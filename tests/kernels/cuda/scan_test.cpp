@@ -1,5 +1,5 @@
 // The scans, run unmodified on the simulator, keep all pairs of keys and queries that the error bound leaves
-// possible and no filter forbids, and no others.
+// possible and no filter forbids, and no others; and which of them scans.
 #include <algorithm>
 #include <memory>
 #include <random>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/cuda/scan.h"
+#include "kernels/cuda/scan_choice.h"
 #include "matrices.h"
 #include "run_cases.h"
 
@@ -159,6 +160,58 @@ void portable() {
   one_tile();
 }
 
+// Whether a search scans by the Hopper kernel, told from the threads of its blocks.
+void choice() {
+  const auto scans_on_hopper = [] {
+    ScanParams p = {};
+    std::vector<uint16_t> rows(size_t(kKeyTile * 64));
+    std::vector<KeyFacts> key_facts(size_t(kKeyTile), KeyFacts{1, 0, 0, 0});
+    const QueryFacts query_facts = {};
+    const float threshold = kInf;
+    p.queries = p.keys = rows.data();
+    p.query_facts = &query_facts;
+    p.thresholds = &threshold;
+    p.num_queries = p.num_keys = p.num_visits = 1;
+    p.key_facts = key_facts.data();
+    p.stride = 64;
+    p.order = {1, 1};
+    Launcher launch(nullptr);
+    scan(launch, p);
+    expect(launch.error() == cudaSuccess, "launches");
+    return blockDim.x != unsigned(kThreads);
+  };
+  const auto is_capability = [](int major, int minor) {
+    simt::device_attributes[cudaDevAttrComputeCapabilityMajor] = major;
+    simt::device_attributes[cudaDevAttrComputeCapabilityMinor] = minor;
+  };
+
+  const SearchKernel initial = search_kernel();
+  use_search_kernel(SearchKernel::portable);
+  expect(!scans_on_hopper(), "portable is portable");
+  use_search_kernel(SearchKernel::automatic);
+  expect(scans_on_hopper(), "auto is hopper on 9.0");
+  expect(runs_here(SearchKernel::hopper), "hopper runs on 9.0");
+  for (const auto& [major, minor] : {std::pair{8, 0}, {8, 9}, {10, 0}, {9, 1}}) {
+    is_capability(major, minor);
+    expect(!scans_on_hopper(), "auto is portable elsewhere");
+    expect(!runs_here(SearchKernel::hopper), "hopper does not run elsewhere");
+    expect(runs_here(SearchKernel::portable) && runs_here(SearchKernel::automatic),
+           "the others run everywhere");
+  }
+  is_capability(9, 0);
+  use_search_kernel(SearchKernel::hopper);
+  expect(scans_on_hopper(), "hopper is hopper");
+  for (const SearchKernel kernel : {SearchKernel::portable, SearchKernel::hopper, SearchKernel::automatic})
+    expect(search_kernel_named(name_of(kernel)) == kernel, "names tell the kernels");
+  expect(!search_kernel_named("Hopper") && !search_kernel_named(""), "other names tell none");
+  use_search_kernel(initial);
+}
+
+// What FASTRET_SEARCH_KERNEL has chosen.
+void chosen() {
+  std::puts(name_of(search_kernel()));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -167,6 +220,8 @@ int main(int argc, char** argv) {
                             {"one_tile", one_tile},
                             {"several_tiles", several_tiles},
                             {"nothing", nothing},
-                            {"portable", portable}};
+                            {"portable", portable},
+                            {"choice", choice},
+                            {"chosen", chosen}};
   return run_cases(cases, argc, argv);
 }
