@@ -48,8 +48,7 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   // uint16 and low, int16 of the same shape (bfloat16 rows need none), and of facts [capacity, 4] float32
   m.def(
       "split_rows_(Tensor rows, int metric, int first, Tensor(a!) high, Tensor(b!)? low, Tensor(c!) facts) "
-      "-> "
-      "()");
+      "-> ()");
   // search of the first num_keys rows of planes; workspace_bytes: the most memory beyond the result, 0: as is
   // best -> scores [Q, K] float32, ids [Q, K] int64
   m.def(
