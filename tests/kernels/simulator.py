@@ -46,13 +46,16 @@ class Suite:
     kernels: tuple[str, ...]  # in csrc/kernels/cuda
 
     def build(self, folder: Path) -> Path:
-        return compile_cpp(folder / "program", ROOT / "csrc", [*self._kernels(ROOT / "csrc"), self._main], *SANITIZE)
+        sources = [TESTS / self.main, *(ROOT / "csrc" / "kernels" / "cuda" / name for name in self.kernels)]
+        return compile_cpp(folder / "program", ROOT / "csrc", sources, *SANITIZE)
 
-    def build_comparisons(self, folder: Path) -> Path:
-        """The main file alone, to be linked with kernels that hold a planted bug."""
-        return compile_cpp(folder / "main.o", ROOT / "csrc", [self._main], "-O1", "-c")
+    def build_objects(self, folder: Path) -> Path:
+        """Folder of an object file of each source, to be linked with those that hold a planted bug."""
+        for source in (TESTS / self.main, *(ROOT / "csrc" / "kernels" / "cuda" / name for name in self.kernels)):
+            compile_cpp(folder / f"{source.name}.o", ROOT / "csrc", [source], "-O1", "-c")
+        return folder
 
-    def run_with_bug(self, bug: PlantedBug, comparisons: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    def run_with_bug(self, bug: PlantedBug, objects: Path, folder: Path) -> subprocess.CompletedProcess[str]:
         csrc = folder / "csrc"
         shutil.copytree(ROOT / "csrc" / "kernels", csrc / "kernels")
         path = csrc / "kernels" / "cuda" / bug.file
@@ -61,14 +64,10 @@ class Suite:
             assert source.count(original) == 1
             source = source.replace(original, planted)
         path.write_text(source)
-        kernels = compile_cpp(folder / "kernels.o", csrc, self._kernels(csrc), "-O0", "-r", *STRICT_ALIGNMENT)
+        affected = [bug.file] if bug.file in self.kernels else self.kernels
+        changed = [csrc / "kernels" / "cuda" / name for name in affected]
+        compile_cpp(folder / "changed.o", csrc, changed, "-O0", "-r")
+        unchanged = [objects / f"{name}.o" for name in (self.main, *self.kernels) if name not in affected]
         program = folder / "program"
-        subprocess.run([*COMPILE, str(kernels), str(comparisons), "-o", str(program)], check=True)
+        subprocess.run([*COMPILE, str(folder / "changed.o"), *map(str, unchanged), "-o", str(program)], check=True)
         return run(program, bug.case)
-
-    @property
-    def _main(self) -> Path:
-        return TESTS / self.main
-
-    def _kernels(self, csrc: Path) -> list[Path]:
-        return [csrc / "kernels" / "cuda" / name for name in self.kernels]

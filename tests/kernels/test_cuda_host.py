@@ -17,8 +17,8 @@ def host_test(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def comparisons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return SUITE.build_comparisons(tmp_path_factory.mktemp("cuda_host"))
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return SUITE.build_objects(tmp_path_factory.mktemp("cuda_host"))
 
 
 def test_every_case_is_run(host_test: Path) -> None:
@@ -50,7 +50,9 @@ PLANTED_BUGS = {
     "a span of a long row is not read again": PlantedBug(
         "unit_rows.cu", {"    if (first + length < dim) span.load(p.rows, row, first);\n": ""}, "unit_rows"
     ),
-    "pieces beyond a row are read": PlantedBug("row_span.cuh", {"if (within) words": "if (within || true) words"}, "unit_rows"),
+    "pieces beyond a row are read": PlantedBug(
+        "row_span.cuh", {"if (within) words": "if (within || true) words"}, "unit_rows"
+    ),
     "elements beyond a row are written": PlantedBug(
         "row_span.cuh", {"if (d + i < rows.dim) store": "if (d < rows.dim) store"}, "unit_rows_backward"
     ),
@@ -73,7 +75,7 @@ PLANTED_BUGS = {
 
 
 @pytest.mark.parametrize("name", PLANTED_BUGS)
-def test_a_planted_bug_is_found(name: str, comparisons: Path, tmp_path: Path) -> None:
+def test_a_planted_bug_is_found(name: str, objects: Path, tmp_path: Path) -> None:
     bug = PLANTED_BUGS[name]
-    result = SUITE.run_with_bug(bug, comparisons, tmp_path)
+    result = SUITE.run_with_bug(bug, objects, tmp_path)
     assert result.returncode != 0, f"{bug.case} passes in spite of: {name}"

@@ -20,8 +20,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def comparisons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return SUITE.build_comparisons(tmp_path_factory.mktemp("cuda_scan"))
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return SUITE.build_objects(tmp_path_factory.mktemp("cuda_scan"))
 
 
 def test_every_case_is_run(program: Path) -> None:
@@ -102,7 +102,7 @@ PLANTED_BUGS = {
 
 
 @pytest.mark.parametrize("name", PLANTED_BUGS)
-def test_a_planted_bug_is_found(name: str, comparisons: Path, tmp_path: Path) -> None:
+def test_a_planted_bug_is_found(name: str, objects: Path, tmp_path: Path) -> None:
     original, planted, case = PLANTED_BUGS[name]
-    result = SUITE.run_with_bug(PlantedBug("scan_hopper.cu", {original: planted}, case), comparisons, tmp_path)
+    result = SUITE.run_with_bug(PlantedBug("scan_hopper.cu", {original: planted}, case), objects, tmp_path)
     assert result.returncode != 0, f"{case} passes in spite of: {name}"

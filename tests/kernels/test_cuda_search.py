@@ -43,8 +43,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def comparisons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return SUITE.build_comparisons(tmp_path_factory.mktemp("cuda_search"))
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return SUITE.build_objects(tmp_path_factory.mktemp("cuda_search"))
 
 
 def test_every_case_is_run(program: Path) -> None:
@@ -162,7 +162,7 @@ PLANTED_BUGS = {
 
 
 @pytest.mark.parametrize("name", PLANTED_BUGS)
-def test_a_planted_bug_is_found(name: str, comparisons: Path, tmp_path: Path) -> None:
+def test_a_planted_bug_is_found(name: str, objects: Path, tmp_path: Path) -> None:
     bug = PLANTED_BUGS[name]
-    result = SUITE.run_with_bug(bug, comparisons, tmp_path)
+    result = SUITE.run_with_bug(bug, objects, tmp_path)
     assert result.returncode != 0, f"{bug.case} passes in spite of: {name}"

@@ -27,8 +27,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def comparisons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return SUITE.build_comparisons(tmp_path_factory.mktemp("cuda_select"))
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return SUITE.build_objects(tmp_path_factory.mktemp("cuda_select"))
 
 
 def test_every_case_is_run(program: Path) -> None:
@@ -118,15 +118,15 @@ PLANTED_BUGS = {
 
 
 @pytest.mark.parametrize("name", PLANTED_BUGS)
-def test_a_planted_bug_is_found(name: str, comparisons: Path, tmp_path: Path) -> None:
+def test_a_planted_bug_is_found(name: str, objects: Path, tmp_path: Path) -> None:
     bug = PLANTED_BUGS[name]
-    result = SUITE.run_with_bug(bug, comparisons, tmp_path)
+    result = SUITE.run_with_bug(bug, objects, tmp_path)
     assert result.returncode != 0, f"{bug.case} passes in spite of: {name}"
 
 
-def test_samples_of_long_rows_do_not_mislead(comparisons: Path, tmp_path: Path) -> None:
+def test_samples_of_long_rows_do_not_mislead(objects: Path, tmp_path: Path) -> None:
     """Sorted rows, ties, NaN: the sample's threshold serves them all, without the selection from whole rows."""
     believed = {"if (enough && count <= candidates.found.capacity)": "if (enough || true)"}
     without_selection = PlantedBug("select_k_filter.cu", believed, "select_long_rows")
-    result = SUITE.run_with_bug(without_selection, comparisons, tmp_path)
+    result = SUITE.run_with_bug(without_selection, objects, tmp_path)
     assert result.returncode == 0, result.stderr

@@ -68,8 +68,10 @@ Plan plan_search(const SearchParams& p, bool has_planes, const SearchTuning& tun
       std::clamp<int64_t>(tuning.query_bytes / query_bytes(p, plan), 1, std::max<int64_t>(1, p.queries.rows));
   if (!plan.scan) return plan;
   const int64_t tile_bytes = kKeyTile * plane_stride(p.keys.dim) * int64_t(sizeof(uint16_t));
-  const int64_t longest =
-      has_planes ? plan.order.tiles : std::max<int64_t>(1, tuning.plane_bytes / tile_bytes);
+  // A grid has fewer than 2^31 blocks, one for each tile of keys with each of queries, 16 of them at least.
+  const int64_t launchable = INT32_MAX / ceil_div(plan.queries, 16);
+  const int64_t affordable = has_planes ? plan.order.tiles : tuning.plane_bytes / tile_bytes;
+  const int64_t longest = std::clamp<int64_t>(affordable, 1, launchable);
   for (int64_t end = 0; end < plan.order.tiles;) {
     const int64_t run =
         std::min({std::max<int64_t>({1, end, plan.capacity / kKeyTile}), longest, plan.order.tiles - end});
