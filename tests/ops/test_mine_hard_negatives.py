@@ -153,6 +153,10 @@ def test_limits_lie_between_two_floats() -> None:
         for limit in (below, (1 + below) / 2, 1.0, 1 + 2.0**-25, above):
             for limits in ({"min_score": limit}, {"max_score": limit}):
                 check_mining(queries, keys if metric == "ip" else keys.sqrt(), 3, None, metric, **limits)
+    ones = torch.tensor([[1.0], [1.0], [below]])
+    for margin in ("absolute_margin", "relative_margin"):
+        _, ids = check_mining(torch.ones(1, 1), ones, 3, torch.tensor([[0]]), "ip", **{margin: 2.0**-26})
+        assert ids.tolist() == [[2, -1, -1]]
 
 
 @pytest.mark.parametrize("metric", METRICS)

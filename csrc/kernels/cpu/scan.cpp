@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "kernels/cpu/float_environment.h"
-#include "kernels/cpu/value_scale.h"
 
 namespace fastret::cpu {
 namespace {
@@ -75,6 +74,7 @@ Scan::Scan(const KeySet& keys, const QueryBlock& block, std::vector<int64_t> que
       bound_(in_place_ ? ErrorBound::in_place(keys.metric, keys.rows.dim)
                        : bound_of(keys.metric, pass_, keys.rows.dim, frame_.centre.data(), principal_)),
       bounds_(queries_.size()),
+      scales_(queries_.size()),
       ceilings_(queries_.size()),
       facts_(queries_.size()),
       head_facts_(queries_.size()),
@@ -126,16 +126,13 @@ void Scan::run() {
 
 // Below every upper end of a key whose rank value reaches the goal's threshold.
 float Scan::threshold_of(int64_t i) const {
-  const int64_t q = queries_[size_t(i)];
-  const ValueScale scale(keys_, frame_, block_.row(q), block_.square(q));
   return std::max(Candidates::kNoThreshold,
-                  round_down(scale.t_below(*goal_.threshold) - bounds_[size_t(i)].extra));
+                  round_down(scales_[size_t(i)].t_below(*goal_.threshold) - bounds_[size_t(i)].extra));
 }
 
 Scan::Ceiling Scan::ceiling_of(int64_t i) const {
-  const int64_t q = queries_[size_t(i)];
-  const ValueScale scale(keys_, frame_, block_.row(q), block_.square(q));
-  const double ceiling = block_.ceiling(q);
+  const double ceiling = block_.ceiling(queries_[size_t(i)]);
+  const ValueScale& scale = scales_[size_t(i)];
   return {scale.t_below(ceiling) - bounds_[size_t(i)].extra, scale.t_above(ceiling)};
 }
 

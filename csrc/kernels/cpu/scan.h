@@ -9,6 +9,7 @@
 #include "kernels/cpu/candidates.h"
 #include "kernels/cpu/first_pass.h"
 #include "kernels/cpu/panel_reader.h"
+#include "kernels/cpu/value_scale.h"
 
 namespace fastret::cpu {
 
@@ -31,12 +32,12 @@ class Scan {
 
   const std::vector<int64_t>& queries() const { return queries_; }
   FirstPass pass() const { return pass_; }
-  const Frame& frame() const { return frame_; }
   // Of queries()[i]:
   const Sink& kept(int64_t i) const { return sinks_[size_t(i)]; }
   bool overflowed(int64_t i) const { return candidates_[size_t(i)].overflowed(); }
   bool failed(int64_t i) const { return candidates_[size_t(i)].speculative(); }
   const QueryBounds& bounds(int64_t i) const { return bounds_[size_t(i)]; }
+  const ValueScale& value_scale(int64_t i) const { return scales_[size_t(i)]; }
   // Whether a key of this upper end may score above the query's ceiling.
   bool may_beat_ceiling(int64_t i, float upper) const { return upper >= ceilings_[size_t(i)].within_reach; }
   // Keys that no panel holds and that have to be scored for every query.
@@ -104,6 +105,7 @@ class Scan {
   ErrorBound bound_;
 
   std::vector<QueryBounds> bounds_;
+  std::vector<ValueScale> scales_;
   std::vector<Ceiling> ceilings_;
   std::vector<QueryFacts> facts_, head_facts_;  // head_facts_: with principal axes
   std::vector<int32_t> starts_, tail_starts_;

@@ -82,6 +82,8 @@ void Scan::finish_query(int64_t i, const CentredQuery& query, float* row, void* 
   }
   QueryBounds& bounds = bounds_[size_t(i)];
   bounds = bound_.query(query.norm, query.projected_norm, query.component, integers);
+  const int64_t q = queries_[size_t(i)];
+  scales_[size_t(i)] = ValueScale(keys_, frame_, block_.row(q), block_.square(q));
   if (block_.has_ceilings()) ceilings_[size_t(i)] = ceiling_of(i);
   facts_[size_t(i)] = head_facts_[size_t(i)] = bounds.facts;
   if (heads_first_) head_facts_[size_t(i)].norm = bound_.head_norm(bounds, norm_beyond(row, head, dim));

@@ -13,7 +13,6 @@
 #include "kernels/cpu/pass_chain.h"
 #include "kernels/cpu/rescore.h"
 #include "kernels/cpu/scan.h"
-#include "kernels/cpu/value_scale.h"
 
 namespace fastret::cpu {
 namespace {
@@ -142,8 +141,8 @@ class BlockSearch {
       const int64_t q = scan.queries()[size_t(answered[a])];
       const Sink& kept = scan.kept(answered[a]);
       if (pivots[size_t(a)] == -std::numeric_limits<float>::infinity()) continue;  // all are scored
-      const ValueScale scale(keys_, scan.frame(), block_.row(q), block_.square(q));
-      const double reach = scale.t_below(worst[size_t(q)]) - scan.bounds(answered[a]).extra;
+      const double reach =
+          scan.value_scale(answered[a]).t_below(worst[size_t(q)]) - scan.bounds(answered[a]).extra;
       for (uint32_t i = 0; i < kept.count; ++i)
         if (kept.uppers[i] < pivots[size_t(a)] && kept.uppers[i] >= reach)
           pairs.push_back({uint32_t(q), kept.places[i]});

@@ -8,6 +8,7 @@ namespace fastret::cpu {
 
 class ValueScale {
  public:
+  ValueScale() = default;
   ValueScale(const KeySet& keys, const Frame& frame, const float* query, double query_square)
       : metric_(keys.metric), norm_(std::sqrt(query_square)) {
     double sum = 0, magnitude = 0;
@@ -40,8 +41,8 @@ class ValueScale {
     return t + side * (std::abs(value) * (metric_ == Metric::cosine ? norm_ : 1.0) * 0x1p-50 + slack_);
   }
 
-  Metric metric_;
-  double norm_, shift_, slack_;
+  Metric metric_ = Metric::inner_product;
+  double norm_ = 0, shift_ = 0, slack_ = 0;
 };
 
 }  // namespace fastret::cpu

@@ -86,9 +86,9 @@ void l2_rounds_each_step() {
 int main(int argc, char** argv) {
   constexpr Case cases[] = {
       {"pairs", pairs},
+      {"own_pairs", own_pairs},
       {"unit_rows", unit_rows_forward},
       {"unit_rows_backward", unit_rows_backward},
-      {"own_pairs", own_pairs},
       {"l2_rounds_each_step", l2_rounds_each_step},
   };
   return run_cases(cases, argc, argv);

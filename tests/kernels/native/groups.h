@@ -32,8 +32,8 @@ constexpr Group kGroups[] = {
     {"range_search", test_range_search},
     {"select_k", test_select_k},
     {"pairwise_scores", test_pairwise_scores},
-    {"unit_rows", test_unit_rows},
     {"pair_scores", test_pair_scores},
+    {"unit_rows", test_unit_rows},
 };
 
 }  // namespace fastret::test
