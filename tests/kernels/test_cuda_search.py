@@ -11,7 +11,7 @@ SUITE = Suite(
     "search_test.cpp",
     (
         "dense.cu",
-        "merge.cu",
+        "key_lists.cu",
         "query_list.cu",
         "rescore.cu",
         "scan_mma.cu",

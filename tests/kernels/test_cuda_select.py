@@ -111,6 +111,9 @@ PLANTED_BUGS = {
     "columns of equal candidates are not sorted": PlantedBug(
         "best_keys.cuh", {"chunk.keys, 0,": "chunk.keys, lists.position_bits,"}, "select_sorted"
     ),
+    "every chunk of lists is that of the first rows": PlantedBug(
+        "best_keys.cuh", {"rows.from(first)": "rows.from(0 * first)"}, "select_sorted"
+    ),
     "padding of a sorted row is the next row": PlantedBug(
         "key_lists.cuh", {"listed = place < lists.length": "listed = true || place"}, "select_sorted"
     ),

@@ -138,31 +138,6 @@ __device__ uint32_t keep_in_place(uint64_t* entries, int64_t size, SelectionStat
   return kept;
 }
 
-// The steps of a bitonic sorting network, larger keys first, that join runs of `size` keys: distances
-// `stride`, stride / 2, ..., 1 within `length` keys, a power of two, of which the first is key `offset` of
-// the whole list.
-__device__ __forceinline__ void bitonic_join(uint64_t* keys, uint32_t length, uint64_t offset, uint64_t size,
-                                             uint32_t stride) {
-  for (; stride > 0; stride /= 2) {
-    for (uint32_t i = threadIdx.x; i < length / 2; i += kThreads) {
-      const uint32_t a = 2 * i - (i & (stride - 1)), b = a + stride;
-      const bool descending = ((offset + a) & size) == 0;
-      if ((keys[a] < keys[b]) == descending) {
-        const uint64_t swapped = keys[a];
-        keys[a] = keys[b];
-        keys[b] = swapped;
-      }
-    }
-    __syncthreads();
-  }
-}
-
-// Sorts `length` keys, a power of two; runs alternate in direction by `offset`, so that longer runs can be
-// joined.
-__device__ __forceinline__ void bitonic_sort(uint64_t* keys, uint32_t length, uint64_t offset) {
-  for (uint32_t size = 2; size <= length; size *= 2) bitonic_join(keys, length, offset, size, size / 2);
-}
-
 // Of kSortInBlock keys, thread t holds those from t * kKeysPerThread on.
 constexpr int kKeysPerThread = kSortInBlock / kThreads;
 

@@ -16,7 +16,6 @@ pybind11_add_module(_C_cuda MODULE NO_EXTRAS
   csrc/ops/unit_rows_cuda.cpp
   ${CUDA_DIR}/dense.cu
   ${CUDA_DIR}/key_lists.cu
-  ${CUDA_DIR}/merge.cu
   ${CUDA_DIR}/pair_scores.cu
   ${CUDA_DIR}/pairwise_scores.cu
   ${CUDA_DIR}/query_list.cu

@@ -6,13 +6,14 @@
 // has been seen excludes about as many keys of the next run as it did of the last, so that buffers of a few
 // times k suffice. The first run fits a buffer whole.
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <vector>
 
+#include "kernels/cuda/best_keys.cuh"
 #include "kernels/cuda/dense.cuh"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/key_filter.cuh"
-#include "kernels/cuda/merge.cuh"
 #include "kernels/cuda/query_list.cuh"
 #include "kernels/cuda/rescore.cuh"
 #include "kernels/cuda/tighten.cuh"
@@ -50,7 +51,7 @@ int64_t scan_capacity(int64_t k, const SearchTuning& tuning) {
 // What a pass holds of each query.
 int64_t query_bytes(const SearchParams& p, const Plan& plan) {
   const int64_t planes = plan.scan ? 2 * plane_stride(p.queries.dim) * int64_t(sizeof(uint16_t)) : 0;
-  const int64_t entries = plan.capacity + sorting_list_length(plan.k);
+  const int64_t entries = plan.k > kSortInBlock ? 2 * plan.capacity : plan.capacity;
   return planes + entries * int64_t(sizeof(uint64_t)) + 2 * int64_t(sizeof(QueryFacts)) + 16;
 }
 
@@ -85,13 +86,29 @@ Plan plan_search(const SearchParams& p, bool has_planes, const SearchTuning& tun
   return plan;
 }
 
+// The result of a search, as best_keys.cuh wants it. Distances where `negate`: the smallest is best.
+struct Neighbours {
+  float* scores;  // [Q, K]
+  int64_t* ids;   // [Q, K]
+  int64_t k;
+  bool negate;
+
+  Neighbours slice(int64_t first, int64_t) const { return {scores + first * k, ids + first * k, k, negate}; }
+  FASTRET_HOST_DEVICE int64_t places() const { return k; }
+  __device__ void write(int64_t row, int64_t place, uint64_t key) const {
+    const float value = key == kNothing ? -INFINITY : value_of_key(key);
+    scores[row * k + place] = negate ? -value + 0.0f : value;
+    ids[row * k + place] = key == kNothing ? -1 : int64_t(position_of_key(key));
+  }
+};
+
 struct Buffers {
   QueryState queries;
   Survivors survivors;
   uint32_t* list;
   uint16_t* key_planes;  // of a run's tiles
   KeyFacts* key_facts;
-  uint64_t* sorting_lists;
+  SortBuffers sort;
   int64_t bytes;
 };
 
@@ -113,7 +130,8 @@ Buffers lay_out(const SearchParams& p, bool has_planes, const Plan& plan, void* 
   b.survivors = {pieces.take<uint64_t>(plan.queries * plan.capacity), pieces.take<uint32_t>(plan.queries),
                  plan.capacity};
   b.list = pieces.take<uint32_t>(plan.queries + 1);
-  b.sorting_lists = pieces.take<uint64_t>(plan.queries * sorting_list_length(plan.k));
+  if (plan.k > kSortInBlock)
+    b.sort = take_sort_buffers(pieces, plan.queries, plan.capacity, p.keys.rows, INT64_MAX);
   b.bytes = pieces.bytes();
   return b;
 }
@@ -156,10 +174,10 @@ class Pass {
     list_queries(launch, b_.queries.answers, queries_.rows, kWithoutScan, nullptr, b_.list);
     answer_densely(launch, {queries_, keys_, p_.metric, plan_.k, filter_, ceilings_, b_.list, b_.survivors},
                    tuning_.target_blocks);
-    const Candidates found = {b_.survivors.entries, b_.survivors.counts, b_.queries.answers, plan_.capacity};
-    const Neighbours result = {p_.scores + first_ * p_.k, p_.ids + first_ * p_.k};
-    merge(launch, {found, queries_.rows, plan_.k, p_.k, p_.metric == Metric::l2, {}, 0, result, 0},
-          b_.sorting_lists);
+    const Neighbours result = {p_.scores + first_ * p_.k, p_.ids + first_ * p_.k, p_.k,
+                               p_.metric == Metric::l2};
+    write_best_keys(launch, {b_.survivors.entries, b_.survivors.counts, plan_.capacity}, queries_.rows,
+                    plan_.k, p_.keys.rows, b_.sort, result);
   }
 
  private:

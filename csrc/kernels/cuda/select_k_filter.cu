@@ -31,6 +31,10 @@ struct Candidates {
   uint64_t* thresholds;  // [rows] smallest key that is a candidate
 };
 
+int64_t sort_bytes(const Plan& plan, const SelectKTuning& tuning) {
+  return plan.k > kSortInBlock ? tuning.candidate_bytes / 4 : 0;
+}
+
 Plan plan_filter(const RankedRows& rows, const SelectKTuning& tuning) {
   Plan plan = {};
   const int64_t columns = rows.columns;
@@ -47,9 +51,9 @@ Plan plan_filter(const RankedRows& rows, const SelectKTuning& tuning) {
   plan.reach = uint32_t(reach);
   plan.capacity = std::clamp(int64_t(at_most(reach) * columns_per_sample), plan.k, columns);
 
-  // Half is for the sort, if one is needed.
-  const int64_t row_bytes = 2 * plan.capacity * int64_t(sizeof(uint64_t));
-  plan.rows = std::clamp<int64_t>(tuning.candidate_bytes / row_bytes, 1, std::max<int64_t>(1, rows.rows));
+  const int64_t row_bytes = plan.capacity * int64_t(sizeof(uint64_t));
+  const int64_t bytes = tuning.candidate_bytes - sort_bytes(plan, tuning);
+  plan.rows = std::clamp<int64_t>(bytes / row_bytes, 1, std::max<int64_t>(1, rows.rows));
 
   const int64_t vectors = columns * rows.element_bytes / 16 + 2;  // and those cut by the row's ends
   const int64_t most = std::max<int64_t>(1, columns / tuning.segment_columns);
@@ -208,7 +212,7 @@ Buffers lay_out(const RankedRows& rows, const Plan& plan, const SelectKTuning& t
       pieces.take<uint64_t>(plan.rows)};
   if (plan.k > kSortInBlock)
     buffers.sort =
-        take_sort_buffers(pieces, plan.rows, plan.capacity, rows.columns, tuning.candidate_bytes / 2);
+        take_sort_buffers(pieces, plan.rows, plan.capacity, rows.columns, sort_bytes(plan, tuning));
   buffers.bytes = pieces.bytes();
   return buffers;
 }

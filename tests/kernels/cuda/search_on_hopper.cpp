@@ -2,6 +2,7 @@
 #include "kernels/cuda/scan_choice.h"
 #include "run_cases.h"
 #include "search_filter_cases.h"
+#include "sort_keys_host.h"
 
 namespace {
 

@@ -1,6 +1,7 @@
 // The CUDA search on the simulator, compared bit for bit with plain definitions. Usage: search_test CASE.
 #include "run_cases.h"
 #include "search_filter_cases.h"
+#include "sort_keys_host.h"
 
 // What the simulator can run of the scans.
 void fastret::cuda::scan(Launcher& launch, const ScanParams& params) {

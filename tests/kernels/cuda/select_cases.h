@@ -183,9 +183,11 @@ inline void select_sorted() {
   check_select("passes over the rows", passes);
   check_select("candidates", {kFilter, 2, 9000, 2200, few_integers, true, DType::bf16});
   check_select("candidates of few numbers", {kFilter, 2, 9000, 2200, mostly_nan, false});
-  passes = {kFilter, 3, 9000, 2100, gaussian};
+  passes = {kFilter, 4, 9000, 2100, gaussian};
   passes.tuning.candidate_bytes = 1;
   check_select("passes over the candidates", passes);
+  passes.tuning.candidate_bytes = 4 * 8 * 4000;
+  check_select("passes, and sorts in chunks", passes);
 }
 
 // Rows further apart than 2^31 elements, in memory of which only the rows themselves are ever touched.
