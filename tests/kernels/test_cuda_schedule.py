@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from cuda_schedule import LEAST_CAPACITY, Answer, Floats, Metric, Plan, Rules, Search, nearest, plan, rank_values
 from simulator import ROOT, TESTS, compile_cpp
+from test_cuda_search import SUITE
 
 METRICS: tuple[Metric, ...] = ("ip", "cosine", "l2")
 NEIGHBOURS = (1, 10, 100)
-KERNELS = ("dense", "merge", "query_list", "rescore", "scan_mma", "split_rows", "tighten")
+KERNELS = [name for name in SUITE.kernels if name != "search.cu"]  # that one is part of the program
 
 
 # ---- The model and the kernels
@@ -22,7 +23,7 @@ KERNELS = ("dense", "merge", "query_list", "rescore", "scan_mma", "split_rows", 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sources = [*(ROOT / f"csrc/kernels/cuda/{name}.cu" for name in KERNELS), TESTS / "search_schedule.cpp"]
+    sources = [*(ROOT / "csrc/kernels/cuda" / name for name in KERNELS), TESTS / "search_schedule.cpp"]
     return compile_cpp(tmp_path_factory.mktemp("cuda_schedule") / "search_schedule", ROOT / "csrc", sources, "-O1")
 
 

@@ -11,6 +11,7 @@
 #include "kernels/cuda/split_rows.cuh"
 #include "kernels/cuda/tighten.cuh"
 #include "simt.h"
+#include "sort_keys_host.h"
 
 namespace fastret::cuda {
 void trace_split(Launcher& launch, const Rows& queries, Metric metric, const float* ceilings, bool scan,
