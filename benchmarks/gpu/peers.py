@@ -42,7 +42,7 @@ def matmul_topk(queries: Tensor, keys: Tensor, k: int, *, tf32: bool = False, ma
 
 
 def matmul_alone(queries: Tensor, keys: Tensor) -> Run:
-    """The matrix product of `matmul_topk`, each block into the same memory: no search that computes it is faster."""
+    """The matrix product of `matmul_topk`, each block into the same memory, with nothing selected."""
     step = block_of(queries, keys)
     scores = torch.empty(min(step, len(queries)), len(keys), dtype=queries.dtype, device=queries.device)
 

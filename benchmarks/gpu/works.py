@@ -85,7 +85,6 @@ def vectors(num_queries: int, num_keys: int, dim: int, device: str) -> tuple[Ten
 
 def fastret_contestants(queries: Tensor, keys: Tensor, k: int, **filters: Tensor) -> dict[str, Prepare]:
     """With keys packed before, as they are, and with each of the kernels if the device has both."""
-
     packed = fastret.pack(keys)
 
     def of_planes() -> Answer:

@@ -10,10 +10,6 @@ constexpr int kPiece = 8;   // consecutive elements, which a thread moves in one
 constexpr int kPieces = 4;  // of a thread: enough bytes in flight, and 32 registers
 constexpr int kSpanValues = kPieces * kPiece;
 
-struct alignas(16) Words {
-  uint32_t word[4];
-};
-
 template <int Threads>
 struct RowSpan {
   static constexpr int64_t kLength = int64_t(Threads) * kSpanValues;
@@ -54,8 +50,8 @@ struct RowSpan {
   // Whether every piece lies within its row, 16-byte aligned.
   static __device__ bool in_whole_pieces(const Rows& rows) {
     const int element_bytes = rows.dtype == DType::f32 ? 4 : 2;
-    return rows.dim % kPiece == 0 && rows.row_stride * element_bytes % sizeof(Words) == 0 &&
-           reinterpret_cast<uintptr_t>(rows.data) % sizeof(Words) == 0;
+    return rows.dim % kPiece == 0 && rows.row_stride * element_bytes % sizeof(uint4) == 0 &&
+           reinterpret_cast<uintptr_t>(rows.data) % sizeof(uint4) == 0;
   }
 
   template <DType dtype>
@@ -82,14 +78,15 @@ struct RowSpan {
     constexpr int per_access = dtype == DType::f32 ? 4 : 8;
 #pragma unroll
     for (int i = 0; i < kPiece; i += per_access) {
-      Words words = {};
-      if (within) words = static_cast<const Words*>(address)[i / per_access];
+      uint4 words = make_uint4(0, 0, 0, 0);
+      if (within) words = static_cast<const uint4*>(address)[i / per_access];
+      const uint32_t word[4] = {words.x, words.y, words.z, words.w};
 #pragma unroll
       for (int j = 0; j < per_access; ++j)
         if constexpr (dtype == DType::f32)
-          piece[i + j] = float_from_bits(words.word[j]);
+          piece[i + j] = float_from_bits(word[j]);
         else
-          piece[i + j] = widen<dtype>(uint16_t(words.word[j / 2] >> 16 * (j % 2)));
+          piece[i + j] = widen<dtype>(uint16_t(word[j / 2] >> 16 * (j % 2)));
     }
   }
 
@@ -98,25 +95,29 @@ struct RowSpan {
     return dtype == DType::bf16 ? widen_bf16(bits) : widen_f16(bits);
   }
 
+  // By intrinsics: the compiler splits other stores of 16 bytes, whose words come from branches, into four.
   static __device__ __forceinline__ void store_piece(void* data, DType dtype, int64_t element,
                                                      const float* piece) {
-    Words words[2];
     if (dtype == DType::f32) {
-#pragma unroll
-      for (int i = 0; i < kPiece; ++i) words[i / 4].word[i % 4] = bits_of_float(piece[i]);
-      Words* target = reinterpret_cast<Words*>(static_cast<float*>(data) + element);
-      target[0] = words[0];
-      target[1] = words[1];
+      uint4* target = reinterpret_cast<uint4*>(static_cast<float*>(data) + element);
+      __stwb(target, four(piece, bits_of_float));
+      __stwb(target + 1, four(piece + 4, bits_of_float));
       return;
     }
-#pragma unroll
-    for (int i = 0; i < kPiece; i += 2) {
-      const bool bf16 = dtype == DType::bf16;
-      const uint32_t low = bf16 ? round_to_bf16(piece[i]) : round_to_f16(piece[i]);
-      const uint32_t high = bf16 ? round_to_bf16(piece[i + 1]) : round_to_f16(piece[i + 1]);
-      words[0].word[i / 2] = low | high << 16;
-    }
-    *reinterpret_cast<Words*>(static_cast<uint16_t*>(data) + element) = words[0];
+    uint4* target = reinterpret_cast<uint4*>(static_cast<uint16_t*>(data) + element);
+    if (dtype == DType::bf16)
+      __stwb(target, halves(piece, round_to_bf16));
+    else
+      __stwb(target, halves(piece, round_to_f16));
+  }
+
+  static __device__ __forceinline__ uint4 four(const float* values, uint32_t (*bits)(float)) {
+    return make_uint4(bits(values[0]), bits(values[1]), bits(values[2]), bits(values[3]));
+  }
+
+  static __device__ __forceinline__ uint4 halves(const float* values, uint16_t (*round)(float)) {
+    const auto pair = [&](int i) { return round(values[i]) | uint32_t(round(values[i + 1])) << 16; };
+    return make_uint4(pair(0), pair(2), pair(4), pair(6));
   }
 };
 

@@ -42,6 +42,16 @@ struct dim3 {
 };
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+struct alignas(16) uint4 {
+  uint32_t x, y, z, w;
+};
+inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) {
+  return {x, y, z, w};
+}
+inline void __stwb(uint4* target, uint4 value) {
+  *target = value;
+}
+
 namespace simt {
 
 enum class Wait { none, shuffle, ballot, warp_barrier, warp_instruction, block_barrier, condition, exited };
