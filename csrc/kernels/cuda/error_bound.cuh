@@ -11,14 +11,13 @@
 //   2. Tensor cores multiply bfloat16 exactly and add the 16 products of an instruction to the accumulator in
 //      groups of 4, 8 or 16. A group's addends are aligned to the largest and cut to at least 23 fraction
 //      bits, and so is their sum (Fasi, Higham, Mikaitis, Pranesh: Numerical behavior of NVIDIA tensor cores,
-//      2021): with a group of g products g + 2 errors below 2u of what has been added up in magnitude, at
-//      most 4 x 6 per instruction. So q'.x' errs by less than 3.06 Dp u |q'||x'|, growth included, up to Dp =
-//      2^16.
+//      2021, up to A100; Khattak, Mikaitis: Accurate models of NVIDIA tensor cores, 2025, up to B200): with a
+//      group of g products g + 2 errors below 2u of what has been added up in magnitude, at most 4 x 6 per
+//      instruction. So q'.x' errs by less than 3.06 Dp u |q'||x'|, growth included, up to Dp = 2^16.
 //   3. scale and bias are rounded, as are the product with the one and the sum with the other: 4u |q'||x'| of
 //      a scaled key, and 2u |x|^2 for l2 beside u |q'||x'|.
 //   4. The canonical score errs by w = u + (4D + 16)v of |q||x| (cosine: of |q|), for l2 by w of the
-//   distance,
-//      which is at most 2|q|^2 + 2|x|^2, so by w (|q|^2 + |x|^2) of t. |x| <= 1.004 |x'|.
+//      distance, which is at most 2|q|^2 + 2|x|^2, so by w (|q|^2 + |x|^2) of t. |x| <= 1.004 |x'|.
 //   5. Ends are value +- width in float32: an error of u in each, at most u (|q'||x'| scale + |x|^2/2 +
 //      width).
 // So with
