@@ -2,7 +2,7 @@
 # need not exist where it is compiled: at run time libtorch.so brings them.
 set(CUDA_DIR ${CMAKE_CURRENT_LIST_DIR})
 
-# wgmma and TMA in the form used here exist for sm_90a alone; the choice at run time (scan_choice.cpp) is by device.
+# wgmma and setmaxnreg exist for sm_90a alone. Which kernel scans is chosen at run time (scan_choice.cpp).
 add_library(scan_hopper OBJECT ${CUDA_DIR}/scan_hopper.cu)
 set_target_properties(scan_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
 
