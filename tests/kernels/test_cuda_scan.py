@@ -11,7 +11,7 @@ from test_cuda_search import SUITE as SEARCH_SUITE
 
 SUITE = Suite("scan_test.cpp", ("scan_choice.cpp", "scan_hopper.cu", "scan_mma.cu"))
 KERNELS_OF_A_SEARCH = (*SEARCH_SUITE.kernels, "scan_choice.cpp", "scan_hopper.cu")
-CASES = ("few_queries", "one_tile", "several_tiles", "nothing", "portable", "choice", "chosen")
+CASES = ("few_queries", "one_tile", "several_tiles", "nothing", "portable", "finer", "choice", "chosen")
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,44 @@ PLANTED_BUGS = {
     ),
     "keys are not scaled": ("facts.scale, facts.bias", "1.0f, facts.bias", "few_queries"),
 }
+# What is planted in scan_mma.cu for what.
+PORTABLE_BUGS = {
+    "a product of the wrong half": ("copy + lane / 8 % 2", "copy + lane / 16", "portable"),
+    "a stage is read before it has come": (
+        "wait_for_copies<kStages - 2>();",
+        "wait_for_copies<kStages - 1>();",
+        "portable",
+    ),
+    "a stage is overwritten while it is read": (
+        "    __syncthreads();  // the stage has come",
+        "    // the stage",
+        "portable",
+    ),
+    "the last dimensions are left out": ("step < steps; ++step) {", "step < steps - 1; ++step) {", "portable"),
+    "the finer scan forgets a product": ("kFiner ? 3 * steps", "kFiner ? 2 * steps", "finer"),
+    "the finer scan multiplies middles by middles": (
+        "kFiner && product == 0 ? p.finer.key_middles",
+        "kFiner && product <= 1 ? p.finer.key_middles",
+        "finer",
+    ),
+    "middles are sought where all keys are": (
+        "p.only_scanned || (kFiner && product == 0) ? visit : tile",
+        "p.only_scanned ? visit : tile",
+        "finer",
+    ),
+    "the finer scan reads the first queries": (
+        "kFiner ? query_at(p, first_query + row) : first_query + row",
+        "first_query + row",
+        "finer",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PORTABLE_BUGS)
+def test_a_bug_planted_in_the_portable_scan_is_found(name: str, objects: Path, tmp_path: Path) -> None:
+    original, planted, case = PORTABLE_BUGS[name]
+    result = SUITE.run_with_bug(PlantedBug("scan_mma.cu", {original: planted}, case), objects, tmp_path)
+    assert result.returncode != 0, f"{case} passes in spite of: {name}"
 
 
 @pytest.mark.parametrize("name", PLANTED_BUGS)

@@ -101,6 +101,11 @@ inline void duplicates_apart_by(float distance, Matrix& m, std::mt19937& random)
           (d % 2 ? 1.0f : -0.5f) + float(int(random() % 2000) - 1000) * distance;
 }
 
+// Rows of which bfloat16 tells only some apart.
+inline void close_duplicates(Matrix& m, std::mt19937& random) {
+  duplicates_apart_by(1e-4f, m, random);
+}
+
 // Rows that differ by less than bfloat16 tells, but not than two of them do.
 inline void near_duplicates(Matrix& m, std::mt19937& random) {
   duplicates_apart_by(1e-6f, m, random);

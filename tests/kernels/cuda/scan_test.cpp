@@ -24,16 +24,18 @@ struct Scan {
   int64_t first_visit = 0, num_visits = -1;  // -1: all tiles
   bool filtered = false;
   int64_t capacity = 0;  // 0: of all keys
+  bool finer = false;    // of every third query
 };
 
-// Small integers, whose products and sums are exact in any order.
-std::vector<uint16_t> plane(int64_t rows, int64_t allocated_rows, int64_t dim, std::mt19937& random) {
+// Small multiples of `unit`, whose products and sums are exact in any order.
+std::vector<uint16_t> plane(int64_t rows, int64_t allocated_rows, int64_t dim, std::mt19937& random,
+                            float unit = 1) {
   const int64_t stride = plane_stride(dim);
   std::vector<uint16_t> high(size_t(allocated_rows * stride), 0xffff);
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t d = 0; d < stride; ++d)
       high[size_t(r * stride + d)] =
-          d < dim ? high_of(bits_of_float(float(int(random() % 7)) - 3)) : uint16_t(0);
+          d < dim ? high_of(bits_of_float(unit * (float(int(random() % 7)) - 3))) : uint16_t(0);
   return high;
 }
 
@@ -45,14 +47,21 @@ void check_scan(const char* name, const Scan& s) {
   const std::vector<uint16_t> queries =
       plane(s.queries, ceil_div(s.queries, kMostScanQueries) * kMostScanQueries, s.dim, random);
   const std::vector<uint16_t> all_keys = plane(s.keys, tiles * kKeyTile, s.dim, random);
-  std::vector<uint16_t> keys = all_keys;
-  if (s.only_scanned) {
-    keys.clear();
+  const std::vector<uint16_t> query_middles = plane(s.queries, s.queries, s.dim, random, 0x1p-8f);
+  const std::vector<uint16_t> all_middles = plane(s.keys, tiles * kKeyTile, s.dim, random, 0x1p-8f);
+  const auto visited = [&](const std::vector<uint16_t>& rows) {
+    std::vector<uint16_t> tiles_of_scan;
     for (int64_t v = 0; v < visits; ++v) {
-      const auto tile = all_keys.begin() + order[s.first_visit + v] * kKeyTile * stride;
-      keys.insert(keys.end(), tile, tile + kKeyTile * stride);
+      const auto tile = rows.begin() + order[s.first_visit + v] * kKeyTile * stride;
+      tiles_of_scan.insert(tiles_of_scan.end(), tile, tile + kKeyTile * stride);
     }
-  }
+    return tiles_of_scan;
+  };
+  const std::vector<uint16_t> keys = s.only_scanned ? visited(all_keys) : all_keys;
+  const std::vector<uint16_t> key_middles = visited(all_middles);
+  std::vector<uint32_t> list = {0};
+  for (int64_t q = 1; s.finer && q < s.queries; q += 3) list.push_back(uint32_t(q));
+  list[0] = uint32_t(list.size() - 1);
   std::vector<KeyFacts> key_facts(size_t(tiles * kKeyTile), KeyFacts{kNan, kNan, kNan, kNan});
   for (int64_t n = 0; n < s.keys; ++n) {
     key_facts[size_t(n)] = {n % 5 ? 1.0f : 0.5f, float(n % 3), 0.25f * float(n % 4), 2.0f};
@@ -91,19 +100,27 @@ void check_scan(const char* name, const Scan& s) {
   p.first_visit = s.first_visit;
   p.num_visits = visits;
   p.squared_extra = 0.125f;
+  if (s.finer) p.finer = {list.data(), query_middles.data(), key_middles.data()};
   if (s.filtered) p.filter = {allowed.get(), excluded.data(), 3, query_labels.data(), key_labels.data()};
 
   std::vector<std::vector<uint64_t>> expected(size_t(s.queries));
   for (int64_t q = 0; q < s.queries; ++q) {
     const float threshold = thresholds[size_t(q)];
+    if (s.finer && q % 3 != 1) continue;
     for (int64_t i = 0; i < visits * kKeyTile; ++i) {
       const int64_t n = order[s.first_visit + i / kKeyTile] * kKeyTile + i % kKeyTile;
       if (n >= s.keys || threshold == kInf) continue;
       if (s.filtered && (!allowed[size_t(n)] || n == q || n == s.keys - 1 - q || q % 6 == n % 6)) continue;
       const KeyFacts& facts = key_facts[size_t(n)];
       float product = 0;
-      for (int64_t d = 0; d < s.dim; ++d)
-        product += widen_bf16(queries[size_t(q * stride + d)]) * widen_bf16(all_keys[size_t(n * stride + d)]);
+      for (int64_t d = 0; d < s.dim; ++d) {
+        const float query = widen_bf16(queries[size_t(q * stride + d)]);
+        const float key = widen_bf16(all_keys[size_t(n * stride + d)]);
+        product += query * key;
+        if (s.finer)
+          product += query * widen_bf16(all_middles[size_t(n * stride + d)]) +
+                     widen_bf16(query_middles[size_t(q * stride + d)]) * key;
+      }
       const float value = product * facts.scale + facts.bias;
       const Ends interval = ends(value, query_facts[size_t(q)], p.squared_extra, facts);
       if (interval.upper >= threshold && !(interval.lower > query_facts[size_t(q)].ceiling_high))
@@ -116,7 +133,10 @@ void check_scan(const char* name, const Scan& s) {
   std::vector<uint32_t> counts(size_t(s.queries));
   p.survivors = {entries.data(), counts.data(), capacity};
   Launcher launch(nullptr);
-  scan_by(launch, p);
+  if (s.finer)
+    scan_finer(launch, p, 3);
+  else
+    scan_by(launch, p);
   expect(launch.error() == cudaSuccess, std::string(name) + ": launches");
   for (int64_t q = 0; q < s.queries; ++q) {
     std::vector<uint64_t>& due = expected[size_t(q)];
@@ -158,6 +178,17 @@ void portable() {
   scan_by = scan_portable;
   few_queries();
   one_tile();
+}
+
+void finer() {
+  for (int64_t queries : {1, 40, 400}) {
+    Scan s = {queries, 600, 70};
+    s.finer = true;
+    check_scan("finer", s);
+    s = {queries, 1400, 40, true, 1, 4, true};
+    s.finer = true;
+    check_scan("only the scanned tiles, filtered", s);
+  }
 }
 
 // Whether a search scans by the Hopper kernel, told from the threads of its blocks.
@@ -216,12 +247,9 @@ void chosen() {
 
 int main(int argc, char** argv) {
   simt::machine.slowness = 60;
-  constexpr Case cases[] = {{"few_queries", few_queries},
-                            {"one_tile", one_tile},
-                            {"several_tiles", several_tiles},
-                            {"nothing", nothing},
-                            {"portable", portable},
-                            {"choice", choice},
-                            {"chosen", chosen}};
+  constexpr Case cases[] = {
+      {"few_queries", few_queries}, {"one_tile", one_tile}, {"several_tiles", several_tiles},
+      {"nothing", nothing},         {"portable", portable}, {"finer", finer},
+      {"choice", choice},           {"chosen", chosen}};
   return run_cases(cases, argc, argv);
 }

@@ -53,6 +53,9 @@ inline void search_excluded() {
       check_search("repeated and beyond the keys", s);
     }
   }
+  s.k = 200;
+  check_search("without a scan", s);
+  s.k = 12;
   s.tuning.query_bytes = 5000;
   check_search("in passes over the queries", s);
 
