@@ -20,7 +20,7 @@ Doubles = NDArray[np.float64]
 
 KEY_TILE = 256  # planes.h
 DIGIT_BITS = 11  # tiles.h
-LEAST_CAPACITY = 1024  # tiles.h
+LEAST_CAPACITY, PLANE_BYTES = 1024, 256 << 20  # tiles.h
 DENSE_TILE = 32  # of score_tile.cuh
 INF = np.float32(np.inf)
 
@@ -145,8 +145,15 @@ class Plan(NamedTuple):
     capacity: int
     tiles: int
     step: int
-    run_ends: list[int]  # of the scan
-    finer_run: int
+    run_ends: list[int]  # in tiles
+    finer_ends: list[int]
+
+
+def runs(tiles: int, first: int, most: int) -> list[int]:
+    ends = [0]
+    while ends[-1] < tiles:
+        ends.append(ends[-1] + min(max(1, ends[-1], first), most, tiles - ends[-1]))
+    return ends[1:]
 
 
 def plan(num_keys: int, dim: int, k: int, least_capacity: int, plane_bytes: int | None) -> Plan:
@@ -157,15 +164,10 @@ def plan(num_keys: int, dim: int, k: int, least_capacity: int, plane_bytes: int 
         step += 1
     dense = min(k + k // 2 + 4 * DENSE_TILE, (ceil_div(num_keys, DENSE_TILE) + 1) * DENSE_TILE)
     capacity = max(dense, min(max(least_capacity, 6 * k + 128), tiles * KEY_TILE))
-    tile_bytes = KEY_TILE * plane_stride(dim) * 2
-    longest = tiles if plane_bytes is None else max(1, plane_bytes // tile_bytes)
-    run_ends = [0]
-    while run_ends[-1] < tiles:
-        end = run_ends[-1]
-        run_ends.append(end + min(max(1, end, capacity // KEY_TILE), longest, tiles - end))
-    finer_bytes = (256 << 20) if plane_bytes is None else plane_bytes
-    finer_run = min(max(1, finer_bytes // ((1 if plane_bytes is None else 2) * tile_bytes)), tiles)
-    return Plan(k, capacity, tiles, step, run_ends[1:], finer_run)
+    most = (PLANE_BYTES if plane_bytes is None else plane_bytes) // (KEY_TILE * plane_stride(dim) * 2)
+    longest, finer_longest = (tiles, max(1, most)) if plane_bytes is None else (max(1, most), max(1, most // 2))
+    first = capacity // KEY_TILE
+    return Plan(k, capacity, tiles, step, runs(tiles, first, longest), runs(tiles, first, finer_longest))
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,9 @@ class Search:
         errors = (sum_errors * most).astype(np.float32)
         if not self._scan(how, how.run_ends, self.products[q] + errors, self.facts.of(q), rules, answer):
             answer.by = "finer scan"
-            ends = [*range(how.finer_run, how.tiles, how.finer_run), how.tiles]
-            if not self._scan(how, ends, self.finer_products[q] + errors, self.finer_facts.of(q), rules, answer):
+            if not self._scan(
+                how, how.finer_ends, self.finer_products[q] + errors, self.finer_facts.of(q), rules, answer
+            ):
                 answer.by = "canonical scores"
         return answer
 

@@ -135,6 +135,11 @@ PORTABLE_BUGS = {
 }
 
 
+def test_a_cut_that_forgets_the_width_is_found(objects: Path, tmp_path: Path) -> None:
+    bug = PlantedBug("scan_epilogue.cuh", {"cut = threshold - half - ": "cut = threshold - "}, "portable")
+    assert SUITE.run_with_bug(bug, objects, tmp_path).returncode != 0
+
+
 @pytest.mark.parametrize("name", PORTABLE_BUGS)
 def test_a_bug_planted_in_the_portable_scan_is_found(name: str, objects: Path, tmp_path: Path) -> None:
     original, planted, case = PORTABLE_BUGS[name]

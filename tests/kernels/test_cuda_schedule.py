@@ -41,9 +41,9 @@ class Trace:
         self.facts = self._read("facts", np.float32).reshape(-1, 5)[:, :3]
         self.finer_facts = self._read("finer_facts", np.float32).reshape(-1, 5)[:, :3]
         self.key_facts = self._read("key_facts", np.float32).reshape(-1, 4)
-        tile, digit, capacity, tiles, step, least, finer_run, *ends = self._read("plan", np.int64).tolist()
+        tile, digit, capacity, tiles, step, least, runs, *ends = self._read("plan", np.int64).tolist()
         self.constants = (tile, digit, least)
-        self.plan = Plan(k, capacity, tiles, step, ends, finer_run)
+        self.plan = Plan(k, capacity, tiles, step, ends[:runs], ends[runs:])
         self.appended = self._of_runs("appended", np.uint32)
         self.thresholds = self._of_runs("thresholds", np.float32)
         self.answers = self._of_runs("answers", np.uint32)[-1]
@@ -241,6 +241,16 @@ def test_ordinary_data_stays_within_six_k_and_128(kind: str, num_keys: int, dim:
             # The first run may fill the buffer, whatever its size. Of sorted keys, the best fill whole tiles.
             room = 6 * k + 128 + (model.KEY_TILE if kind == "sorted by score" else 0)
             assert max(answer.live[1:]) <= room, (k, answer.live)
+
+
+@pytest.mark.parametrize("k", NEIGHBOURS)
+def test_the_finer_scan_answers_where_a_bfloat16_tells_too_little(k: int) -> None:
+    queries, keys = near_duplicates(np.random.default_rng(7), 40_000, 32)
+    search, how = Search(queries, keys, "ip"), plan(40_000, 32, k, LEAST_CAPACITY, None)
+    for q, query in enumerate(queries):
+        answer = search.answer(q, how)
+        assert answer.by == "finer scan"
+        assert not lost(search, q, answer, k, rank_values(query, keys, "ip"))
 
 
 # ---- What the rules are for

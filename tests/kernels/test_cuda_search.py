@@ -65,9 +65,6 @@ PLANTED_BUGS = {
     "a scan that reads the planes of another run": PlantedBug(
         "scan_mma.cu", {"p.only_scanned || (kFiner && product == 0) ? visit : tile": "visit"}, "search_scans"
     ),
-    "a cut that forgets the width": PlantedBug(
-        "scan_epilogue.cuh", {"cut = threshold - half - ": "cut = threshold - "}, "search_scans"
-    ),
     "thresholds from upper ends": PlantedBug(
         "tighten.cu", {"ordered_bits(interval.lower)": "ordered_bits(interval.upper)"}, "search_near_duplicates"
     ),
@@ -130,7 +127,7 @@ PLANTED_BUGS = {
         "rescore.cu", {"p.ceilings && beats_ceiling": "false && beats_ceiling"}, "search_ceilings"
     ),
     "keys that may beat the ceiling raise the threshold": PlantedBug(
-        "tighten.cu", {"if (interval.upper > query.ceiling_low) return kNothing;": ""}, "search_ceilings"
+        "tighten.cu", {"interval.upper > query.ceiling_low ? 0 : ": ""}, "search_ceilings"
     ),
     "keys at the ceiling are dropped unseen": PlantedBug(
         "scan_epilogue.cuh",

@@ -31,14 +31,28 @@ namespace {
 
 constexpr int64_t kRowBlocks = 4096;  // of a kernel that may find nothing to do
 
+// Runs of tiles, each as long as all before it but at most `most`; the first has `first`.
+struct Runs {
+  std::vector<int64_t> ends;
+  int64_t longest = 0;
+
+  Runs() = default;
+  Runs(int64_t tiles, int64_t first, int64_t most) {
+    for (int64_t end = 0; end < tiles;) {
+      const int64_t run = std::min({std::max<int64_t>({1, end, first}), most, tiles - end});
+      longest = std::max(longest, run);
+      ends.push_back(end += run);
+    }
+  }
+};
+
 struct Plan {
   int64_t k;         // places that can be filled
   bool scan;         // whether a scan precedes canonical scores
   int64_t queries;   // per pass over the keys
   int64_t capacity;  // survivors of a query
   TileOrder order;
-  std::vector<int64_t> run_ends;  // of the scans, in tiles
-  int64_t longest_run, finer_run;
+  Runs runs, finer_runs;
   int64_t own_tiles;  // of keys, that a run makes planes of
 };
 
@@ -71,18 +85,13 @@ Plan plan_search(const SearchParams& p, bool has_planes, const SearchTuning& tun
   const int64_t tile_bytes = kKeyTile * plane_stride(p.keys.dim) * int64_t(sizeof(uint16_t));
   // A grid has fewer than 2^31 blocks, one for each tile of keys with each of queries, 16 of them at least.
   const int64_t launchable = INT32_MAX / ceil_div(plan.queries, 16);
-  const int64_t affordable = has_planes ? plan.order.tiles : tuning.plane_bytes / tile_bytes;
-  const int64_t longest = std::clamp<int64_t>(affordable, 1, launchable);
-  for (int64_t end = 0; end < plan.order.tiles;) {
-    const int64_t run =
-        std::min({std::max<int64_t>({1, end, plan.capacity / kKeyTile}), longest, plan.order.tiles - end});
-    plan.longest_run = std::max(plan.longest_run, run);
-    plan.run_ends.push_back(end += run);
-  }
-  // The finer scan has a plane more to make.
-  const int64_t finer_planes = has_planes ? 1 : 2;
-  plan.finer_run = std::clamp<int64_t>(tuning.plane_bytes / (finer_planes * tile_bytes), 1, plan.order.tiles);
-  plan.own_tiles = std::max(has_planes ? 0 : plan.longest_run, finer_planes * plan.finer_run);
+  const int64_t affordable = tuning.plane_bytes / tile_bytes;
+  const int64_t longest = std::clamp<int64_t>(has_planes ? plan.order.tiles : affordable, 1, launchable);
+  // The first run fits a buffer whole. The finer scan has a plane more to make.
+  const int64_t first = plan.capacity / kKeyTile, finer_planes = has_planes ? 1 : 2;
+  plan.runs = Runs(plan.order.tiles, first, longest);
+  plan.finer_runs = Runs(plan.order.tiles, first, std::max<int64_t>(1, affordable / finer_planes));
+  plan.own_tiles = std::max(has_planes ? 0 : plan.runs.longest, finer_planes * plan.finer_runs.longest);
   return plan;
 }
 
@@ -183,7 +192,7 @@ class Pass {
  private:
   void scan_keys(Launcher& launch) const {
     int64_t begin = 0;
-    for (const int64_t end : plan_.run_ends) {
+    for (const int64_t end : plan_.runs.ends) {
       if (!planes_)
         split_tiles(launch,
                     {keys_, p_.metric, plan_.order, begin, end - begin, {b_.key_planes}, b_.key_facts},
@@ -198,9 +207,11 @@ class Pass {
   void scan_keys_finer(Launcher& launch) const {
     list_queries(launch, b_.queries.answers, queries_.rows, kByFinerScan, b_.survivors.counts, b_.list);
     uint16_t* middles = b_.key_planes;
-    uint16_t* highs = planes_ ? nullptr : middles + plan_.finer_run * kKeyTile * plane_stride(p_.keys.dim);
-    for (int64_t begin = 0; begin < plan_.order.tiles; begin += plan_.finer_run) {
-      const int64_t visits = std::min(plan_.finer_run, plan_.order.tiles - begin);
+    uint16_t* highs =
+        planes_ ? nullptr : middles + plan_.finer_runs.longest * kKeyTile * plane_stride(p_.keys.dim);
+    int64_t begin = 0;
+    for (const int64_t end : plan_.finer_runs.ends) {
+      const int64_t visits = end - begin;
       split_tiles(launch,
                   {keys_, p_.metric, plan_.order, begin, visits, {highs, nullptr, middles}, nullptr, b_.list},
                   kRowBlocks);
@@ -214,6 +225,7 @@ class Pass {
       tightening.lost = kWithoutScan;
       tightening.list = b_.list;
       tighten(launch, tightening, queries_.rows);
+      begin = end;
     }
   }
 

@@ -204,7 +204,7 @@ inline void search_near_duplicates() {
   for (Metric metric : {Metric::inner_product, Metric::cosine, Metric::l2}) {
     for (Fill fill : {close_duplicates, near_duplicates, nearer_duplicates}) {
       check_search("near duplicates", {17, 300, 7, 4, fill, metric});
-      Search s = {3, 600, 7, 60, fill, metric, DType::f32, 0, {1 << 20, 1 << 20, 64, 64}};
+      Search s = {3, 800, 7, 60, fill, metric, DType::f32, 0, {1 << 20, 1 << 20, 64, 64}};
       s.filter.allows = [](int64_t key) { return key % 3 != 1; };
       check_search("in parts, filtered", s);
       s.planes = fill == near_duplicates;

@@ -93,11 +93,15 @@ int main(int argc, char** argv) {
   tuning.least_capacity = number(6);
   tuning.plane_bytes = number(7);
   const cuda::Plan plan = cuda::plan_search(params, false, tuning);
-  std::vector<int64_t> planned = {cuda::kKeyTile,         cuda::kDigitBits,
-                                  plan.capacity,          plan.order.tiles,
-                                  plan.order.step,        cuda::kSearchTuning.least_capacity,
-                                  int64_t(plan.finer_run)};
-  planned.insert(planned.end(), plan.run_ends.begin(), plan.run_ends.end());
+  std::vector<int64_t> planned = {cuda::kKeyTile,
+                                  cuda::kDigitBits,
+                                  plan.capacity,
+                                  plan.order.tiles,
+                                  plan.order.step,
+                                  cuda::kSearchTuning.least_capacity,
+                                  int64_t(plan.runs.ends.size())};
+  for (const cuda::Runs* runs : {&plan.runs, &plan.finer_runs})
+    planned.insert(planned.end(), runs->ends.begin(), runs->ends.end());
   write("plan", planned.data(), planned.size());
   std::vector<uint64_t> workspace(size_t(cuda::search_workspace_bytes(params, false, tuning) / 8 + 1));
   if (cuda::search(params, nullptr, workspace.data(), nullptr, tuning) != cudaSuccess) return 1;

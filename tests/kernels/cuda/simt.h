@@ -4,8 +4,6 @@
 // shuffles the order in which threads run. Not modelled: races between two barriers, memory ordering, several
 // blocks at once that are no cluster, speed.
 #pragma once
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -18,6 +16,8 @@
 #include <random>
 #include <utility>
 #include <vector>
+
+#include "fibre_context.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -57,7 +57,7 @@ namespace simt {
 enum class Wait { none, shuffle, ballot, warp_barrier, warp_instruction, block_barrier, condition, exited };
 
 struct Fibre {
-  ucontext_t context;
+  Context context;
   std::unique_ptr<char[]> stack;
   void* fake_stack = nullptr;
   Wait wait = Wait::none;
@@ -68,7 +68,7 @@ constexpr size_t kStackBytes = 64 << 10;
 
 struct Machine {
   std::vector<Fibre> fibres;  // of a cluster, whose blocks run together; mostly of one block
-  ucontext_t scheduler;
+  Context scheduler;
   void* scheduler_fake_stack = nullptr;
   const void* scheduler_bottom = nullptr;
   size_t scheduler_bytes = 0;
@@ -101,7 +101,7 @@ inline void wait_for(Wait wait) {
   Fibre& self = machine.fibres[machine.current];
   self.wait = wait;
   SIMT_LEAVE(&self.fake_stack, machine.scheduler_bottom, machine.scheduler_bytes);
-  swapcontext(&self.context, &machine.scheduler);
+  self.context.leave_for(machine.scheduler);
   SIMT_ARRIVE(self.fake_stack, &machine.scheduler_bottom, &machine.scheduler_bytes);
 }
 
@@ -122,9 +122,11 @@ inline unsigned char* dynamic_shared_of(unsigned rank) {
 inline void fibre_main() {
   SIMT_ARRIVE(nullptr, &machine.scheduler_bottom, &machine.scheduler_bytes);
   machine.kernel();
-  machine.fibres[machine.current].wait = Wait::exited;
+  Fibre& self = machine.fibres[machine.current];
+  self.wait = Wait::exited;
   SIMT_LEAVE(nullptr, machine.scheduler_bottom, machine.scheduler_bytes);
-}  // on to the scheduler, by uc_link
+  self.context.leave_for(machine.scheduler);  // and never back
+}
 
 inline void resume(unsigned thread) {
   Fibre& fibre = machine.fibres[thread];
@@ -132,7 +134,7 @@ inline void resume(unsigned thread) {
   threadIdx = dim3(thread % blockDim.x);
   blockIdx = dim3(machine.first_block + thread / blockDim.x);
   SIMT_LEAVE(&machine.scheduler_fake_stack, fibre.stack.get(), kStackBytes);
-  swapcontext(&machine.scheduler, &fibre.context);
+  machine.scheduler.leave_for(fibre.context);
   SIMT_ARRIVE(machine.scheduler_fake_stack, nullptr, nullptr);
 }
 
@@ -152,11 +154,7 @@ inline void run_cluster() {
   std::fill(machine.dynamic_shared.begin(), machine.dynamic_shared.end(), 0xff);  // NaN, until it is written
   for (Fibre& fibre : machine.fibres) {
     fibre.wait = Wait::none;
-    getcontext(&fibre.context);
-    fibre.context.uc_stack.ss_sp = fibre.stack.get();
-    fibre.context.uc_stack.ss_size = kStackBytes;
-    fibre.context.uc_link = &machine.scheduler;
-    makecontext(&fibre.context, fibre_main, 0);
+    fibre.context.begin(fibre.stack.get(), kStackBytes, fibre_main);
   }
   std::vector<unsigned> order(threads);
   std::iota(order.begin(), order.end(), 0u);
