@@ -22,6 +22,7 @@ struct TileShape {
   static constexpr int stage_bytes = (queries + kKeyTile) * kStepDims * 2;
   static constexpr int shared_bytes = kStages * stage_bytes;
   static_assert(queries <= kMostScanQueries);
+  static_assert(shared_bytes <= 99 << 10);  // a block of 8.6 and 8.9 gets no more
   static_assert(int(sizeof(ScanTile)) + kScanWarps * kQueueLength * int(sizeof(ScanHit)) <= shared_bytes);
 };
 using ManyQueries = TileShape<2, 4>;  // 128
