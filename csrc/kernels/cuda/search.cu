@@ -1,6 +1,7 @@
-// Exact search. A scan in bfloat16 keeps what the error bound cannot exclude, only that is scored
-// canonically, and queries of which too much is left are answered without a scan. Scores never form a Q x N
-// matrix, and the host never waits: what depends on data is decided on the device.
+// Exact search. A scan in bfloat16 keeps what the error bound cannot exclude, and only that is scored
+// canonically. Queries of which too much is left are scanned once more and finer; those of which even that
+// leaves too much are answered without a scan. Scores never form a Q x N matrix, and the host never waits:
+// what depends on data is decided on the device.
 //
 // The keys are scanned in runs of tiles, each as long as all before it: after a run, the k-th best of what
 // has been seen excludes about as many keys of the next run as it did of the last, so that buffers of a few
