@@ -110,7 +110,7 @@ class SplitPlanes:
 
     def at(self, where: slice | Tensor) -> Tensor:
         """The rows there, [n, D] with the bits they were given in; may share memory with the planes."""
-        high = self.high[where]
+        high = self.high.view(torch.int16)[where]  # torch does not index uint16 on CUDA devices
         if self.low is None:
             return high.view(torch.bfloat16)[:, : self.dim]
         return reference.join_rows(high[:, : self.dim], self.low[where, : self.dim]).to(self.dtype)

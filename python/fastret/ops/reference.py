@@ -197,7 +197,7 @@ def split_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def join_rows(high: Tensor, low: Tensor) -> Tensor:
     """The float32 rows [n, D] of their planes."""
-    return ((high.int() << 16) + low).view(torch.float32)
+    return ((high.view(torch.int16).int() << 16) + low).view(torch.float32)
 
 
 def plane_facts(rows: Tensor, metric: Metric) -> Tensor:
