@@ -9,6 +9,7 @@ import torch
 from hard_vectors import FAMILIES, METRICS, Family, normal
 from same_bits import assert_same_bits
 from torch import Generator, Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastret
 from fastret.ops import planes as planes_module
@@ -84,6 +85,22 @@ def test_rows_are_written_where_they_are_told_and_the_rest_is_never_found() -> N
     assert_same_bits(planes.facts[:300], reference.plane_facts(rows, "l2"))
     assert planes.facts[300:].isnan().all()
     assert not planes.high[:300, 70:].any() and planes.low is not None and not planes.low[:300, 70:].any()
+
+
+class NoIndexingOfUint16(TorchDispatchMode):
+    """As torch's CUDA devices."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        assert func is not torch.ops.aten.index.Tensor or args[0].dtype != torch.uint16
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_are_taken_in_any_order(dtype: torch.dtype, generator: Generator) -> None:
+    rows, where = normal(1, 300, 70, generator)[1].to(dtype), torch.randperm(300, generator=generator)
+    with NoIndexingOfUint16():
+        taken = split(rows).at(where)
+    assert torch.equal(bits_of(taken), bits_of(rows[where]))
 
 
 def test_more_room_keeps_the_rows_and_enough_room_the_memory() -> None:
@@ -191,6 +208,7 @@ def test_packed_planes_tell_what_they_are(generator: Generator) -> None:
         fastret.search(keys[:, 1:], packed, 3)
     explanation = fastret.explain_search(keys[:4], packed, 300)
     assert explanation.answered_by == {"device": 4} and explanation.packed and explanation.num_keys == 300
+    assert explanation.why == "split planes are made for CUDA devices" and "rescored" not in str(explanation)
 
 
 def test_keys_on_a_cuda_device_become_planes() -> None:

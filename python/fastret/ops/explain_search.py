@@ -16,14 +16,14 @@ from .search import device_search
 from .search_arguments import SearchArguments, search_arguments
 
 EXACT = "exact"  # no first pass: every key is scored canonically
-DEVICE = "device"  # a CUDA device's own kernels
+DEVICE = "device"  # a CUDA device's own kernels, or what stands for them where split planes are on the CPU
 
 
 @dataclass(frozen=True, eq=False)
 class SearchExplanation:
     """What a search chose, what its first pass left over, and the answer."""
 
-    first_pass: str  # "int8", "int16" or "float32"; "device": that of the CUDA kernels
+    first_pass: str  # "int8", "int16" or "float32"; "device": that of the CUDA kernels, which tell no more
     why: str  # one sentence
     packed: bool  # whether the pass read packed keys
     isa: str  # instruction set, "cuda" on a CUDA device
@@ -31,7 +31,7 @@ class SearchExplanation:
     num_keys: int  # N
     answered_by: dict[str, int]  # queries by the pass that answered them, coarsest first; "exact": none
     # [Q] int64: canonical scores, of the keys that the bound left over and that the worst of the first k to be
-    # scored (the pivot) did not rule out; -1: a CUDA device does not count them
+    # scored (the pivot) did not rule out; -1: not counted, by a CUDA device and of split planes
     rescored: Tensor
     scores: Tensor = field(repr=False)  # [Q, K], as of search
     ids: Tensor = field(repr=False)  # [Q, K]
@@ -51,7 +51,7 @@ class SearchExplanation:
             f"runs on         {self.isa}, threads: {self.threads}",
             f"queries         {len(self.rescored)}, answered by {answered}; fallbacks: {self.fallbacks}",
         ]
-        if self.isa != "cuda" and len(self.rescored):
+        if self.first_pass != DEVICE and len(self.rescored):
             least, middle, most = (
                 int(part) for part in (self.rescored.min(), self.rescored.median(), self.rescored.max())
             )
@@ -86,7 +86,7 @@ def explain_search(
         scores, ids = device_search(a, k)
         return SearchExplanation(
             DEVICE,
-            "a CUDA device has kernels of its own",
+            "a CUDA device has kernels of its own" if q.is_cuda else "split planes are made for CUDA devices",
             isinstance(x, SplitPlanes),
             "cuda" if q.is_cuda else _C.get_isa(),
             torch.get_num_threads(),
