@@ -167,6 +167,18 @@ def test_autocast_chooses_the_dtype_of_the_product(metric: str, generator: Gener
         assert torch.equal(got, next(units) @ next(units).mT)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_numpy_has_the_dtype_of_the_inputs_under_autocast_too(
+    dtype: torch.dtype, metric: str, generator: Generator
+) -> None:
+    queries, keys = (rows.to(dtype) for rows in normal(6, 40, 16, generator))
+    with torch.autocast("cpu", torch.bfloat16):
+        want = matmul_scores(queries, keys, metric).to(dtype)
+        got = fastret.cosine_scores(queries.numpy(), keys.numpy(), metric, exact=False)
+    assert torch.equal(torch.from_numpy(got), want)
+
+
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_compile_without_a_graph_break(backend: str, autocast: bool, generator: Generator) -> None:

@@ -80,15 +80,17 @@ def test_opcheck(generator: Generator) -> None:
 def test_compile_without_a_graph_break(generator: Generator) -> None:
     torch._dynamo.reset()
 
-    def mine(queries: Tensor, keys: Tensor, positives: Tensor) -> tuple[Tensor, ...]:
+    def mine(queries: Tensor, keys: Tensor, positives: Tensor, limit: float) -> tuple[Tensor, ...]:
         labels = {"query_labels": queries[:, 0] > 0, "key_labels": keys[:, 0] > 0}
         integers = {name: part.long() for name, part in labels.items()}
-        near = fastret.mine_hard_negatives(queries, keys, 5, positives, "cosine", relative_margin=0.05, **integers)
+        near = fastret.mine_hard_negatives(queries, keys, 5, positives, "cosine", relative_margin=limit, **integers)
+        limits = {"absolute_margin": limit, "max_score": 2 * limit}
+        near = (*near, *fastret.mine_hard_negatives(queries, keys, 5, positives, **limits))
         return (*near, *fastret.mine_hard_negatives(queries, keys, 5, positives, range_min=2, range_max=9))
 
     compiled = torch.compile(mine, fullgraph=True, dynamic=True, backend="aot_eager")
-    for num_queries, num_keys in ((6, 40), (9, 70)):
-        inputs = (*normal(num_queries, num_keys, 8, generator), torch.arange(num_queries))
+    for num_queries, num_keys, limit in ((6, 40, 0.05), (9, 70, 0.5)):
+        inputs = (*normal(num_queries, num_keys, 8, generator), torch.arange(num_queries), limit)
         for got, want in zip(compiled(*inputs), mine(*inputs), strict=True):
             assert_same_bits(got, want)
 

@@ -162,6 +162,11 @@ def test_numpy_in_and_out() -> None:
             TypeError,
             "unit_rows: out_dtype must be float32, bfloat16 or float16, got torch.float64",
         ),
+        (
+            lambda: unit_rows(np.ones((3, 2), np.float32), out_dtype=torch.bfloat16),
+            TypeError,
+            "unit_rows: out_dtype must be float32 or float16 for numpy and CuPy arrays, got torch.bfloat16",
+        ),
         (lambda: ops.unit_rows(torch.ones(3)), RuntimeError, "unit_rows: rows must have 2 or more axes, got [3]"),
         (
             lambda: ops.unit_rows_backward(torch.ones(2, 3), torch.ones(3, 2), torch.ones(3).double()),

@@ -108,6 +108,23 @@ def check_k(op: str, k: int, name: str = "k") -> int:
     return k
 
 
+def check_out_dtype(op: str, out_dtype: torch.dtype | None, model: Array) -> None:
+    """Raises TypeError for a dtype that no result has, or that the kind of array that `model` is does not know."""
+    if out_dtype is not None and out_dtype not in FLOAT_DTYPES:
+        raise TypeError(f"{op}: out_dtype must be float32, bfloat16 or float16, got {out_dtype}")
+    if out_dtype == torch.bfloat16 and not isinstance(model, Tensor):
+        raise TypeError(f"{op}: out_dtype must be float32 or float16 for numpy and CuPy arrays, got {out_dtype}")
+
+
+def check_number(op: str, name: str, value: float) -> float:
+    """`value` as a float. Raises TypeError for what is no number."""
+    if isinstance(value, (float, torch.SymFloat)):
+        return value
+    if not hasattr(value, "__float__"):
+        raise TypeError(f"{op}: {name} must be a number, got {type(value).__name__}")
+    return float(value)
+
+
 def check_pair(op: str, queries: Tensor, keys: Tensor, axes: Sequence[int]) -> None:
     """Raise ValueError unless queries and keys agree in axes, D, dtype, device and (3-D) B."""
     if queries.dim() not in axes or keys.dim() != queries.dim():

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arrays import FLOAT_DTYPES, Array, Metric, check_pair, like, metric_index, to_tensor
+from .arrays import Array, Metric, check_out_dtype, check_pair, like, metric_index, to_tensor
 
 
 def cosine_scores(
@@ -27,9 +27,9 @@ def cosine_scores(
         keys: [N, D] or [B, N, D], on the device of the queries; its dtype may differ.
         metric: "cosine" (0 with a zero vector), "ip" (inner product) or "l2" (squared Euclidean distance).
         out_dtype: float32 (default), bfloat16 or float16: the float32 score, rounded once more.
-        exact: False scores with torch's matmul instead, in the dtype of the inputs or of autocast (which, as for
-            torch.cdist, "l2" leaves at float32): faster, accurate to that dtype's rounding, and with bits that
-            depend on batch size and machine. Meant for training. out_dtype is then by default that of the product.
+        exact: False scores with torch's matmul instead, in the dtype of the inputs or of autocast, "l2" in float32:
+            faster, accurate to that dtype's rounding, and with bits that depend on batch size and machine. Meant for
+            training. out_dtype is then by default that of the product (for arrays that of the inputs).
 
     Returns:
         scores [Q, N] or [B, Q, N]. Differentiable in queries and keys; the gradient of cosine at a zero vector is 0.
@@ -40,10 +40,11 @@ def cosine_scores(
     """
     q, x = to_tensor("cosine_scores", "queries", queries), to_tensor("cosine_scores", "keys", keys)
     check_pair("cosine_scores", q, x, axes=(2, 3))
-    if out_dtype is not None and out_dtype not in FLOAT_DTYPES:
-        raise TypeError(f"cosine_scores: out_dtype must be float32, bfloat16 or float16, got {out_dtype}")
+    check_out_dtype("cosine_scores", out_dtype, queries)
     number = metric_index("cosine_scores", metric)
     if not exact:
+        if out_dtype is None and not isinstance(queries, Tensor):
+            out_dtype = torch.promote_types(q.dtype, x.dtype)  # numpy has no bfloat16 for autocast to choose
         scores = _matmul_scores(q, x, metric)
         return like(scores if out_dtype is None else scores.to(out_dtype), queries)
     batched = q.dim() == 3

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .arrays import METRICS, Array, Metric, check_k, like
+from .arrays import METRICS, Array, Metric, check_k, check_number, like
 from .filters import label_pair, positive_ids
 from .first_pass import FirstPass
 from .packing import PackedKeys
@@ -70,9 +69,9 @@ def mine_hard_negatives(
     (1 + relative_margin). min_score and max_score are its least and greatest distance.
 
     The positive score is that of the least similar positive, as in sentence-transformers' `mine_hard_negatives`, which
-    differs in one thing: its ranks count only what the other limits left. NaN is no positive score; a query without
-    any, and an infinite limit, bound nothing. Limits are computed in float64 and compared with the canonical float32
-    scores.
+    differs in one thing: its ranks count only what the other limits left. NaN is no positive score, and a query without
+    any has no margin; nothing is subtracted from an infinite one. Limits are computed in float64 and compared with the
+    canonical float32 scores.
 
     Returns:
         scores [Q, K] float32 and ids [Q, K] int64, hardest first, of the kind that `queries` is, with the bits of
@@ -114,20 +113,15 @@ def mine_hard_negatives(
 
 
 def _number(name: str, value: float | None) -> float | None:
-    if value is None or isinstance(value, torch.SymFloat):
-        return value
-    if not isinstance(value, float):
-        if not hasattr(value, "__float__"):
-            raise TypeError(f"{_OP}: {name} must be a number, got {type(value).__name__}")
-        value = float(value)
-    if math.isnan(value):
+    number = None if value is None else check_number(_OP, name, value)
+    if number is not None and number != number:  # torch.compile cannot trace math.isnan of a dynamic float
         raise ValueError(f"{_OP}: {name} must not be NaN")
-    return value
+    return number
 
 
 def _margin(name: str, value: float | None, positives: Tensor | None) -> float | None:
     margin = _number(name, value)
-    if margin is not None and math.isinf(margin):
+    if margin in (torch.inf, -torch.inf):
         raise ValueError(f"{_OP}: {name} must be finite, got {margin}")
     if margin is not None and positives is None:
         raise ValueError(f"{_OP}: margins need positives, got {name}={margin} and none")

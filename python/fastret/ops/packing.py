@@ -67,7 +67,7 @@ class Packing(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PackedKeys:
-    """Keys and what `pack` made of them. `search`, `range_search` and `explain_search` take it for `keys`.
+    """Keys and what `pack` made of them. The searches and `mine_hard_negatives` take it for `keys`.
 
     On the CPU the keys stay as they are, in their own memory, and must not change: survivors are scored from them.
     Beside float32 keys an int8 pass takes 25 % more memory and an int16 pass 50 %, beside 16-bit keys twice that, and

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arrays import Array, Metric, like
+from .arrays import Array, Metric, check_number, like
 from .first_pass import FirstPass
 from .packing import PackedKeys
 from .score_blocks import range_search_by_blocks
@@ -42,10 +42,7 @@ def range_search(
         ValueError: as of `search`.
     """
     a = search_arguments("range_search", queries, keys, metric, first_pass, allowed, excluded)
-    if not isinstance(threshold, float):
-        if not hasattr(threshold, "__float__"):
-            raise TypeError(f"range_search: threshold must be a number, got {type(threshold).__name__}")
-        threshold = float(threshold)
+    threshold = check_number("range_search", "threshold", threshold)
     if a.on_device:
         found = range_search_by_blocks(a, threshold)
     else:

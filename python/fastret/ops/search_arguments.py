@@ -1,4 +1,4 @@
-"""The checked arguments that search, range_search and explain_search share, as the native ops take them."""
+"""The checked arguments that search and the ops like it share, as the native ops take them."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arrays import FLOAT_DTYPES, Array, like, to_tensor
+from .arrays import Array, check_out_dtype, like, to_tensor
 
 
 def unit_rows(rows: Array, *, out_dtype: torch.dtype | None = None) -> Array:
@@ -32,8 +32,7 @@ def unit_rows(rows: Array, *, out_dtype: torch.dtype | None = None) -> Array:
     r = to_tensor("unit_rows", "rows", rows)
     if r.dim() < 2:
         raise ValueError(f"unit_rows: rows must be 2-D or more, got {list(r.shape)}")
-    if out_dtype is not None and out_dtype not in FLOAT_DTYPES:
-        raise TypeError(f"unit_rows: out_dtype must be float32, bfloat16 or float16, got {out_dtype}")
+    check_out_dtype("unit_rows", out_dtype, rows)
     return like(torch.ops.fastret.unit_rows(r, out_dtype)[0], rows)
 
 
