@@ -302,10 +302,13 @@ def test_the_first_add_gets_what_it_needs_and_no_more(options: dict[str, Any]) -
     assert memory["vectors"] == 480 * 64 * 4 and memory["ids"] == 480 * 8
     assert memory["packed keys"] == (480 * 16 if options.get("storage") == "planes" else 0)
     assert index.memory("device") == {"cpu": sum(memory.values())}
+    with pytest.raises(ValueError, match=r"^FlatIndex.memory: by must be .* got 'cpu'$"):
+        index.memory("cpu")  # type: ignore[arg-type]
 
 
 def test_repr_tells_where_the_vectors_are() -> None:
     start = "FlatIndex(dim=5, metric='ip', ntotal=0, dtype=float32, "
+    assert repr(FlatIndex(5, storage="planes")) == start + "device='cpu', storage='planes')"
     assert repr(FlatIndex(5, storage="host")) == start + "device='cpu', storage='host')"
     assert repr(FlatIndex(5, devices=["cpu", "cpu"])) == start + "devices=['cpu', 'cpu'])"
     assert repr(FlatIndex(5, **STORAGES["shards on the host"])) == start + "devices=['cpu', 'cpu'], storage='host')"
@@ -315,6 +318,8 @@ def test_repr_tells_where_the_vectors_are() -> None:
     ("arguments", "error", "sentence"),
     [
         ({"storage": "disk"}, ValueError, 'storage must be "auto", "planes" or "host", got \'disk\''),
+        ({"devices": 2}, TypeError, "devices must be a list or range of devices, got 2"),
+        ({"devices": "cuda:0"}, TypeError, "devices must be a list or range of devices, got 'cuda:0'"),
         ({"devices": []}, ValueError, r"devices must be one or more, in place of device, got \[\] and 'cpu'"),
         (
             {"devices": ["cpu"], "device": "cuda"},

@@ -273,6 +273,8 @@ class FlatIndex:
             they are 0, and "mapped" tells the bytes that are read from there. "device": by the device that holds them,
             "cpu" for the host's memory.
         """
+        if by not in ("part", "device"):
+            raise ValueError(f'FlatIndex.memory: by must be "part" or "device", got {by!r}')
         contents = self._sorted()
         total = dict.fromkeys(("vectors", "ids", "packed keys") if by == "part" else (), 0)
         for part, tensor in contents.parts():

@@ -24,13 +24,15 @@ class Placement:
     """Where the vectors of an index shall be; see FlatIndex for the arguments.
 
     Raises:
-        TypeError: workspace_mib that is no integer.
+        TypeError: devices that are no sequence, workspace_mib that is no integer.
         ValueError: devices that torch cannot use here, `device` beside `devices`, an unknown storage, no workspace.
     """
 
     def __init__(
         self, device: Device, devices: Sequence[Device] | None, storage: StorageKind, workspace_mib: int
     ) -> None:
+        if devices is not None and (isinstance(devices, str) or not isinstance(devices, Sequence)):
+            raise TypeError(f"FlatIndex: devices must be a list or range of devices, got {devices!r}")
         if devices is not None and (str(device) != "cpu" or len(devices) == 0):
             raise ValueError(
                 f"FlatIndex: devices must be one or more, in place of device, got {list(devices)} and {device!r}"

@@ -41,6 +41,11 @@ class PlaneStorage(Storage):
     def at(self, where: slice | Tensor) -> Tensor:
         return self._planes.at(where)
 
+    @property
+    def placement(self) -> str:
+        there_by_default = self.device.type == "cuda"
+        return super().placement + ("" if there_by_default else ", storage='planes'")
+
     def search(
         self, queries: Tensor, ntotal: int, k: int, filters: Filters, first_pass: FirstPass | None
     ) -> Neighbours:
