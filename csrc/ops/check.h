@@ -5,6 +5,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <optional>
 #include <string>
 
 #include "kernels/params.h"
@@ -53,6 +54,13 @@ inline void check_pair_ids(const char* op, const Tensor& queries, const Tensor& 
   STD_TORCH_CHECK(ids.dim() == 2 && ids.size(0) == queries.size(0) && ids.scalar_type() == ScalarType::Long,
                   op, ": ids must be [", queries.size(0), ", P] int64, got ", shape_of(ids));
   STD_TORCH_CHECK(ids.device() == queries.device(), op, ": ids must be on the device of the queries");
+}
+
+// `tensor`, where there is one, must be where the kernels look for it.
+inline void check_beside(const char* op, const Tensor& rows, const char* name,
+                         const std::optional<Tensor>& tensor) {
+  STD_TORCH_CHECK(!tensor || tensor->device() == rows.device(), op, ": ", name,
+                  " must be on the device of the other tensors");
 }
 
 // The rows of a matrix, or of one matrix of a batch; the elements of a row must be contiguous.

@@ -12,19 +12,25 @@ namespace fastret::ops {
 
 namespace {
 
+// Asynchronous copies move 16 bytes.
+bool is_aligned(const Tensor& tensor) {
+  return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0;
+}
+
 void check_plane(const char* op, const char* name, const Tensor& plane, ScalarType type, int64_t rows,
                  int64_t dim) {
   const int64_t stride = cuda::plane_stride(dim);
   STD_TORCH_CHECK(plane.dim() == 2 && plane.size(0) >= rows && plane.size(1) == stride &&
-                      plane.scalar_type() == type && plane.is_contiguous(),
-                  op, ": ", name, " must be [", rows, ", ", stride, "] of 16 bits, contiguous, got ",
-                  shape_of(plane));
+                      plane.scalar_type() == type && plane.is_contiguous() && is_aligned(plane),
+                  op, ": ", name, " must have at least ", rows, " rows of ", stride,
+                  " elements of 16 bits, contiguous from a multiple of 16 bytes on, got ", shape_of(plane));
 }
 
 void check_facts(const char* op, const Tensor& facts, int64_t rows) {
   STD_TORCH_CHECK(facts.dim() == 2 && facts.size(0) >= rows && facts.size(1) == 4 &&
-                      facts.scalar_type() == ScalarType::Float && facts.is_contiguous(),
-                  op, ": facts must be [", rows, ", 4] float32, contiguous, got ", shape_of(facts));
+                      facts.scalar_type() == ScalarType::Float && facts.is_contiguous() && is_aligned(facts),
+                  op, ": facts must have at least ", rows,
+                  " rows of 4 float32, contiguous from a multiple of 16 bytes on, got ", shape_of(facts));
 }
 
 }  // namespace
@@ -40,6 +46,9 @@ void split_rows_cuda(const Tensor& rows, int64_t metric, int64_t first, Tensor h
   STD_TORCH_CHECK(low || rows.scalar_type() == ScalarType::BFloat16,
                   "split_rows_: only bfloat16 rows need no low plane");
   check_facts("split_rows_", facts, end);
+  check_beside("split_rows_", rows, "high", high);
+  check_beside("split_rows_", rows, "low", low);
+  check_beside("split_rows_", rows, "facts", facts);
   const torch::stable::accelerator::DeviceGuard guard(rows.get_device_index());
   const Tensor x = with_contiguous_rows(rows);
   STD_CUDA_CHECK(
@@ -58,19 +67,19 @@ std::tuple<Tensor, Tensor> search_planes_cuda(const Tensor& queries, const Tenso
                                               int64_t workspace_bytes) {
   STD_TORCH_CHECK(queries.dim() == 2 && queries.size(1) == dim, "search_planes: queries must be [Q, ", dim,
                   "], got ", shape_of(queries));
-  STD_TORCH_CHECK(num_keys >= 0 && num_keys < (int64_t(1) << 32) - cuda::kKeyTile,
-                  "search_planes: num_keys must be below 2^32 - ", cuda::kKeyTile, ", got ", num_keys);
+  STD_TORCH_CHECK(num_keys >= 0 && num_keys < cuda::kMostKeys, "search_planes: num_keys must be below ",
+                  cuda::kMostKeys, ", got ", num_keys);
   check_k("search_planes", k);
   // A kernel reads whole tiles.
   const int64_t room = (num_keys + cuda::kKeyTile - 1) / cuda::kKeyTile * cuda::kKeyTile;
   check_plane("search_planes", "high", high, ScalarType::UInt16, room, dim);
   if (low) check_plane("search_planes", "low", *low, ScalarType::Short, num_keys, dim);
   check_facts("search_planes", facts, room);
-  for (const auto* tensor : {&high, &facts})
-    STD_TORCH_CHECK(tensor->device() == queries.device(), "search_planes: all tensors must be on one device");
-  for (const auto* tensor : {&low, &allowed, &excluded})
-    STD_TORCH_CHECK(!*tensor || (*tensor)->device() == queries.device(),
-                    "search_planes: all tensors must be on one device");
+  check_beside("search_planes", queries, "high", high);
+  check_beside("search_planes", queries, "low", low);
+  check_beside("search_planes", queries, "facts", facts);
+  check_beside("search_planes", queries, "allowed", allowed);
+  check_beside("search_planes", queries, "excluded", excluded);
   const torch::stable::accelerator::DeviceGuard guard(queries.get_device_index());
   check_search_kernel("search_planes");
   const Tensor q = with_contiguous_rows(queries);

@@ -9,12 +9,6 @@
 
 namespace fastret::ops {
 
-// The kernels follow its pointer on the device of the queries.
-void check_beside(const Tensor& queries, const char* name, const std::optional<Tensor>& filter) {
-  STD_TORCH_CHECK(!filter || filter->device() == queries.device(), "search: ", name,
-                  " must be on the device of the queries");
-}
-
 std::tuple<Tensor, Tensor> search_cuda(const Tensor& queries, const Tensor& keys, int64_t k, int64_t metric,
                                        const std::optional<Tensor>& allowed,
                                        const std::optional<Tensor>& excluded,
@@ -23,11 +17,13 @@ std::tuple<Tensor, Tensor> search_cuda(const Tensor& queries, const Tensor& keys
                                        const std::optional<Tensor>& ceilings) {
   check_pair("search", queries, keys, 2);
   check_k("search", k);
-  check_beside(queries, "allowed", allowed);
-  check_beside(queries, "excluded", excluded);
-  check_beside(queries, "query_labels", query_labels);
-  check_beside(queries, "key_labels", key_labels);
-  check_beside(queries, "ceilings", ceilings);
+  STD_TORCH_CHECK(keys.size(0) < cuda::kMostKeys, "search: on a CUDA device keys must be fewer than ",
+                  cuda::kMostKeys, ", got ", shape_of(keys));
+  check_beside("search", queries, "allowed", allowed);
+  check_beside("search", queries, "excluded", excluded);
+  check_beside("search", queries, "query_labels", query_labels);
+  check_beside("search", queries, "key_labels", key_labels);
+  check_beside("search", queries, "ceilings", ceilings);
   const torch::stable::accelerator::DeviceGuard guard(queries.get_device_index());
   check_search_kernel("search");
   const Tensor q = with_contiguous_rows(queries), x = with_contiguous_rows(keys);

@@ -80,7 +80,7 @@ PLANTED_BUGS = {
         "scan_epilogue.cuh", {"int64_t(list[1 + place])": "int64_t(list[1])"}, "search_near_duplicates"
     ),
     "what the first scan kept stays beside the finer one's": PlantedBug(
-        "query_list.cu", {"counts[query] = 0;": ""}, "search_near_duplicates"
+        "query_list.cu", {"counts[list[1 + place]] = 0;": ""}, "search_near_duplicates"
     ),
     "survivors share a place": PlantedBug(
         "dense.cu",

@@ -63,6 +63,7 @@ def checks(device: torch.device) -> Checks:
 
 def in_a_graph(op: Op, want: Answer) -> None:
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):  # the first call on the stream may load kernels, which a graph may not
         op()
     stream.synchronize()

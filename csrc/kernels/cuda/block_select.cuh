@@ -8,7 +8,6 @@
 
 namespace fastret::cuda {
 
-constexpr int kWarps = kThreads / 32;
 constexpr int kDigits = 1 << kDigitBits;
 constexpr int kDigitsPerThread = kDigits / kThreads;
 constexpr int kKeysInFlight = 8;  // of a thread: their loads wait for memory together

@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/block_select.cuh"
 #include "kernels/cuda/key_filter.cuh"
-#include "kernels/cuda/rescore.cuh"
+#include "kernels/cuda/query_state.cuh"
 #include "kernels/cuda/score_tile.cuh"
 
 namespace fastret::cuda {
@@ -20,15 +20,6 @@ struct ListedRows {
   __device__ __forceinline__ double operator()(int row, int64_t dim) const {
     if (numbers[row] < 0 || dim >= rows.dim) return 0.0;
     return load_element(rows.data, rows.dtype, numbers[row] * rows.row_stride + dim);
-  }
-};
-
-struct AdjacentExactRows {
-  const ExactRows& keys;
-  int64_t first_row, end;
-
-  __device__ __forceinline__ double operator()(int row, int64_t dim) const {
-    return first_row + row < end && dim < keys.rows.dim ? double(keys(first_row + row, dim)) : 0.0;
   }
 };
 
@@ -99,7 +90,7 @@ __global__ void __launch_bounds__(kThreads, 1) dense_tiles(DenseParams p, int64_
       const int64_t query = place < listed ? int64_t(p.list[1 + place]) : -1;
       buffers.queries[threadIdx.x] = query;
       buffers.entries[threadIdx.x] =
-          p.survivors.entries + (query < 0 ? 0 : query) * p.survivors.capacity + part * room;
+          p.survivors.keys + (query < 0 ? 0 : query) * p.survivors.capacity + part * room;
       buffers.counts[threadIdx.x] = buffers.thresholds[threadIdx.x] = 0;
     }
     __syncthreads();
@@ -108,9 +99,8 @@ __global__ void __launch_bounds__(kThreads, 1) dense_tiles(DenseParams p, int64_
       const int64_t first_key = tile * kTileKeys, key = first_key + lane;
       const bool enters = key < p.keys.rows.rows && is_allowed(p.filter, key);
       if (!__syncthreads_or(enters)) continue;
-      const PairScores pairs =
-          score_tile<metric>(ListedRows{p.queries, buffers.queries},
-                             AdjacentExactRows{p.keys, first_key, p.keys.rows.rows}, p.queries.dim, stage);
+      const PairScores pairs = score_tile<metric>(ListedRows{p.queries, buffers.queries},
+                                                  AdjacentRows{p.keys, first_key}, p.queries.dim, stage);
       for (int i = 0; i < 2; ++i)
         ordered[pairs.query][pairs.key + i] = ordered_bits(rank_value(metric, pairs.scores[i]));
       __syncthreads();

@@ -10,14 +10,15 @@
 
 namespace fastret::cuda {
 
-// Fewer than 2^32 - 256 keys: those of the parameters, or, where `planes` is not nullptr, these, of as many
+// Fewer than kMostKeys keys: those of the parameters, or, where `planes` is not nullptr, these, of as many
 // rows and dimensions. `workspace`: search_workspace_bytes of device memory, 16-byte aligned; never Q x N.
 cudaError_t search(const SearchParams& params, const KeyPlanes* planes, void* workspace, cudaStream_t stream,
                    const SearchTuning& tuning = kSearchTuning);
 int64_t search_workspace_bytes(const SearchParams& params, bool has_planes,
                                const SearchTuning& tuning = kSearchTuning);
 
-// With a workspace of about so many bytes, and results besides; more only where a single query needs it.
+// With a workspace of about so many bytes beside 16 for each key that comes without planes, and what long
+// lists take to be sorted; more only where a single query needs it.
 SearchTuning search_tuning_within(int64_t bytes);
 
 // Rows made into planes: those of `rows` become rows 0 ... of the planes and facts.

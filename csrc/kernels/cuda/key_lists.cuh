@@ -47,15 +47,6 @@ struct SortBuffers {
 SortBuffers take_sort_buffers(Workspace& pieces, int64_t rows, int64_t length, int64_t positions,
                               int64_t bytes);
 
-// Rows of rank keys, in no order.
-struct KeyRows {
-  uint64_t* keys;    // [rows, capacity]
-  uint32_t* counts;  // [rows]
-  int64_t capacity;
-
-  KeyRows from(int64_t first) const { return {keys + first * capacity, counts + first, capacity}; }
-};
-
 // Makes lists of rows.capacity keys of the first lists.rows rows.
 void list_key_rows(Launcher& launch, const KeyRows& rows, const KeyLists& lists, uint64_t* keys);
 

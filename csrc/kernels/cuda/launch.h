@@ -49,7 +49,11 @@ class Launcher {
       error_ = cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), stream_);
   }
 
-  cudaError_t error() const { return error_; }
+  // Also: the runtime forgets the error, which the next call would else be blamed for.
+  cudaError_t error() const {
+    if (error_ != cudaSuccess) cudaGetLastError();
+    return error_;
+  }
 
  private:
   cudaStream_t stream_;

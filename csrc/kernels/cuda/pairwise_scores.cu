@@ -16,8 +16,8 @@ __global__ void __launch_bounds__(kThreads)
   queries.data = element_address(queries.data, queries.dtype, entry * batch.queries_stride);
   keys.data = element_address(keys.data, keys.dtype, entry * batch.keys_stride);
 
-  const PairScores pairs = score_tile<metric>(AdjacentRows{queries, first_query},
-                                              AdjacentRows{keys, first_key}, queries.dim, stage);
+  const PairScores pairs = score_tile<metric>(AdjacentRows{{queries}, first_query},
+                                              AdjacentRows{{keys}, first_key}, queries.dim, stage);
   const int64_t query = first_query + pairs.query;
   if (query >= queries.rows) return;
   for (int i = 0; i < 2; ++i) {

@@ -12,6 +12,8 @@ namespace fastret::cuda {
 
 // Keys are visited in tiles of so many; planes and facts have room for whole tiles.
 constexpr int kKeyTile = 256;
+// The keys of a search are fewer, so that 32 bits tell their places.
+constexpr int64_t kMostKeys = (int64_t(1) << 32) - kKeyTile;
 // Elements of a plane's row: a multiple of 128 bytes, zeros beyond the dimensions, so that every copy is
 // aligned.
 FASTRET_HOST_DEVICE int64_t plane_stride(int64_t dim) {
@@ -20,12 +22,12 @@ FASTRET_HOST_DEVICE int64_t plane_stride(int64_t dim) {
 
 // What error_bound.cuh needs to know of a key. residual: NaN where the key is never found, +inf where the
 // first pass tells nothing about it.
-struct KeyFacts {
+struct alignas(16) KeyFacts {
   float scale, bias, residual, norm;
 };
 
 struct KeyPlanes {
-  const uint16_t* high;   // [N, plane_stride(D)]
+  const uint16_t* high;   // [N up to a whole tile, plane_stride(D)]
   const int16_t* low;     // [N, plane_stride(D)], or nullptr: zeros
   const KeyFacts* facts;  // [N up to a whole tile], NaN residuals beyond N
 };

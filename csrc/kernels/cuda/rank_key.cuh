@@ -34,4 +34,13 @@ FASTRET_HOST_DEVICE int64_t power_of_two_from(int64_t count) {
   return power;
 }
 
+// Rows of rank keys, in no order.
+struct KeyRows {
+  uint64_t* keys;    // [rows, capacity]
+  uint32_t* counts;  // [rows]
+  int64_t capacity;
+
+  KeyRows from(int64_t first) const { return {keys + first * capacity, counts + first, capacity}; }
+};
+
 }  // namespace fastret::cuda

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/pair_score.cuh"
-#include "kernels/cuda/split_rows.cuh"
+#include "kernels/cuda/query_state.cuh"
 
 namespace fastret::cuda {
 namespace {
@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(kThreads) rescore_survivors(RescoreParams p, i
   const int64_t query = blockIdx.x / parts;
   if (p.answers[query] != kByScan) return;
   const int64_t size = p.survivors.counts[query];
-  uint64_t* entries = p.survivors.entries + query * p.survivors.capacity;
+  uint64_t* entries = p.survivors.keys + query * p.survivors.capacity;
   for (int64_t first = blockIdx.x % parts * kPairsOfBlock; first < size; first += parts * kPairsOfBlock) {
     const int64_t i = first + threadIdx.x / kLanes;
     const bool exists = i < size;

@@ -18,9 +18,4 @@ struct RescoreParams {
 // Replaces every entry by the rank key of its canonical rank value, or kNothing where that is no neighbour.
 void rescore(Launcher& launch, const RescoreParams& params, int64_t target_blocks);
 
-// Whether a canonical score is better than a ceiling (SearchParams) admits.
-__device__ __forceinline__ bool beats_ceiling(Metric metric, float score, float ceiling) {
-  return metric == Metric::l2 ? score < ceiling : score > ceiling;
-}
-
 }  // namespace fastret::cuda

@@ -20,12 +20,9 @@ struct TileOrder {
 };
 TileOrder tile_order(int64_t num_keys);
 
-// What a scan keeps of a query, in no order. `counts` goes on beyond the capacity: then some were lost.
-struct Survivors {
-  uint64_t* entries;  // [Q, capacity] rank_key of the first-pass value and the key
-  uint32_t* counts;   // [Q]
-  int64_t capacity;
-};
+// What a scan keeps of its queries, in no order: rank keys of first-pass values and keys. Counts go on beyond
+// the capacity: then some were lost.
+using Survivors = KeyRows;
 
 // The scan of queries of which a bfloat16 scan kept too much: a third plane holds what `high` leaves of each
 // element, rounded to bfloat16 once more, and three products instead of one come within 2^-17 of each

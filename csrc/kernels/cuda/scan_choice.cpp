@@ -62,7 +62,9 @@ bool runs_here(SearchKernel kernel) {
 
 void scan(Launcher& launch, const ScanParams& params) {
   const SearchKernel kernel = search_kernel();
-  if (kernel == SearchKernel::portable || (kernel == SearchKernel::automatic && !is_hopper()))
+  // A tensor map counts rows in 32 bits with a sign.
+  const bool countable = params.num_keys <= INT32_MAX;
+  if (kernel == SearchKernel::portable || !countable || (kernel == SearchKernel::automatic && !is_hopper()))
     scan_portable(launch, params);
   else
     scan_hopper(launch, params);

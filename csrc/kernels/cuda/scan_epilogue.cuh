@@ -30,9 +30,7 @@ __device__ __forceinline__ int64_t query_at(const ScanParams& p, int64_t place) 
 
 // The facts of a key, as one that is never found where a filter forbids it to all queries.
 __device__ __forceinline__ KeyFacts facts_if_allowed(const ScanParams& p, int64_t key) {
-  KeyFacts facts = p.key_facts[key];
-  if (key >= p.num_keys || !is_allowed(p.filter, key)) facts.residual = NAN;
-  return facts;
+  return key < p.num_keys && is_allowed(p.filter, key) ? p.key_facts[key] : KeyFacts{0, 0, NAN, 0};
 }
 
 // Fills `tile` by `Threads` threads, which `barrier` joins: thread t brings the facts of keys t, t + Threads
@@ -88,7 +86,7 @@ __device__ __forceinline__ void offer(const ScanParams& p, const ScanTile& tile,
   if (place < p.survivors.capacity) {
     // The value of a pair that the pass tells nothing about may be NaN, which would be no entry.
     const float value = hit.value == hit.value ? hit.value : 0.0f;
-    p.survivors.entries[query * p.survivors.capacity + place] = rank_key(ordered_bits(value), uint32_t(key));
+    p.survivors.keys[query * p.survivors.capacity + place] = rank_key(ordered_bits(value), uint32_t(key));
   }
 }
 

@@ -199,22 +199,30 @@ __global__ void __launch_bounds__(kHopperThreads, 1) scan_clusters(const __grid_
   cluster_sync();
 }
 
+// Asked of the driver at run time, so that nothing links to it; nullptr where it has none.
+decltype(cuTensorMapEncodeTiled)* tensor_map_encoder() {
+  static const auto encoder = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result;
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result);
+    const bool has = error == cudaSuccess && result == cudaDriverEntryPointSuccess;
+    return reinterpret_cast<decltype(cuTensorMapEncodeTiled)*>(has ? found : nullptr);
+  }();
+  return encoder;
+}
+
 // A plane as boxes of one stage's elements of `box_rows` rows. Rows beyond `rows` read as zeros.
 cudaError_t describe_plane(CUtensorMap& map, const uint16_t* plane, int64_t rows, int64_t stride,
                            int box_rows) {
-  // Asked of the driver at run time, so that nothing links to it.
-  void* encode = nullptr;
-  cudaDriverEntryPointQueryResult found;
-  const cudaError_t error =
-      cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &encode, 12000, cudaEnableDefault, &found);
-  if (error != cudaSuccess) return error;
-  if (found != cudaDriverEntryPointSuccess) return cudaErrorNotSupported;
+  const auto encode = tensor_map_encoder();
+  if (!encode) return cudaErrorNotSupported;
   const cuuint64_t sizes[] = {cuuint64_t(stride), cuuint64_t(rows)}, row_bytes[] = {cuuint64_t(stride) * 2};
   const cuuint32_t box[] = {kStageElements, cuuint32_t(box_rows)}, every_element[] = {1, 1};
-  const CUresult result = reinterpret_cast<decltype(cuTensorMapEncodeTiled)*>(encode)(
-      &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<uint16_t*>(plane), sizes, row_bytes, box,
-      every_element, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult result =
+      encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<uint16_t*>(plane), sizes, row_bytes, box,
+             every_element, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 
@@ -241,8 +249,8 @@ cudaError_t launch_clusters(const ScanParams& p, cudaStream_t stream) {
 
   scan.schedule.query_groups = ceil_div(query_tiles, scan.cluster_ctas);
   scan.schedule.visits = p.num_visits;
-  scan.schedule.clusters =
-      std::min<int64_t>(scan.schedule.query_groups * p.num_visits, multiprocessors / scan.cluster_ctas);
+  scan.schedule.clusters = std::min<int64_t>(scan.schedule.query_groups * p.num_visits,
+                                             std::max(1, multiprocessors / scan.cluster_ctas));
   cudaLaunchAttribute cluster = {};
   cluster.id = cudaLaunchAttributeClusterDimension;
   cluster.val.clusterDim.x = unsigned(scan.cluster_ctas);

@@ -8,7 +8,6 @@ namespace {
 constexpr int kStepDims = 32;  // staged at a time: rows of 64 bytes, four copies of 16
 constexpr int kCopies = kStepDims * 2 / 16;
 constexpr int kStages = 4;
-constexpr int kScanWarps = kThreads / 32;
 static_assert(kThreads == kKeyTile && kCopies == 4);
 
 // kWarpRows of the 8 warps share the queries of a tile, the others stand side by side along its keys; each
@@ -16,14 +15,14 @@ static_assert(kThreads == kKeyTile && kCopies == 4);
 template <int kWarpRows, int kRowTiles>
 struct TileShape {
   static constexpr int row_tiles = kRowTiles;
-  static constexpr int warp_columns = kScanWarps / kWarpRows;
+  static constexpr int warp_columns = kWarps / kWarpRows;
   static constexpr int column_tiles = kKeyTile / 8 / warp_columns;
   static constexpr int queries = kWarpRows * kRowTiles * 16;
   static constexpr int stage_bytes = (queries + kKeyTile) * kStepDims * 2;
   static constexpr int shared_bytes = kStages * stage_bytes;
   static_assert(queries <= kMostScanQueries);
   static_assert(shared_bytes <= 99 << 10);  // a block of 8.6 and 8.9 gets no more
-  static_assert(int(sizeof(ScanTile)) + kScanWarps * kQueueLength * int(sizeof(ScanHit)) <= shared_bytes);
+  static_assert(int(sizeof(ScanTile)) + kWarps * kQueueLength * int(sizeof(ScanHit)) <= shared_bytes);
 };
 using ManyQueries = TileShape<2, 4>;  // 128
 using SomeQueries = TileShape<1, 4>;  // 64

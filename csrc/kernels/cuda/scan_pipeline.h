@@ -22,7 +22,6 @@ struct TilePair {
 // up to 64 queries are the columns, so that few of them cost few operations.
 template <int kQueries>
 struct HopperTile {
-  static constexpr int queries = kQueries;
   static constexpr bool keys_are_rows = kQueries <= 64;
   static constexpr int rows = keys_are_rows ? kKeyTile : kQueries;
   static constexpr int columns = keys_are_rows ? kQueries : kKeyTile;

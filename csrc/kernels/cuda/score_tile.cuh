@@ -5,7 +5,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/canonical.h"
-#include "kernels/cuda/element.cuh"
+#include "kernels/cuda/exact_rows.cuh"
 #include "kernels/cuda/tiles.h"
 
 namespace fastret::cuda {
@@ -28,13 +28,12 @@ struct PairScores {
 
 // Rows of a tile as they lie side by side; zeros beyond the edges, which add nothing to the sums within.
 struct AdjacentRows {
-  const Rows& rows;
+  ExactRows source;
   int64_t first_row;
 
   __device__ __forceinline__ double operator()(int row, int64_t dim) const {
-    const bool within = first_row + row < rows.rows && dim < rows.dim;
-    return within ? double(load_element(rows.data, rows.dtype, (first_row + row) * rows.row_stride + dim))
-                  : 0.0;
+    const bool within = first_row + row < source.rows.rows && dim < source.rows.dim;
+    return within ? double(source(first_row + row, dim)) : 0.0;
   }
 };
 

@@ -17,6 +17,7 @@
 #include "kernels/cuda/key_filter.cuh"
 #include "kernels/cuda/query_list.cuh"
 #include "kernels/cuda/rescore.cuh"
+#include "kernels/cuda/split_rows.cuh"
 #include "kernels/cuda/tighten.cuh"
 
 namespace fastret::cuda {
@@ -181,13 +182,12 @@ class Pass {
       rescore(launch, {queries_, keys_, p_.metric, ceilings_, b_.queries.answers, b_.survivors},
               tuning_.target_blocks);
     }
-    list_queries(launch, b_.queries.answers, queries_.rows, kWithoutScan, nullptr, b_.list);
+    list_queries(launch, b_.queries.answers, queries_.rows, kWithoutScan, b_.list);
     answer_densely(launch, {queries_, keys_, p_.metric, plan_.k, filter_, ceilings_, b_.list, b_.survivors},
                    tuning_.target_blocks);
     const Neighbours result = {p_.scores + first_ * p_.k, p_.ids + first_ * p_.k, p_.k,
                                p_.metric == Metric::l2};
-    write_best_keys(launch, {b_.survivors.entries, b_.survivors.counts, plan_.capacity}, queries_.rows,
-                    plan_.k, p_.keys.rows, b_.sort, result);
+    write_best_keys(launch, b_.survivors, queries_.rows, plan_.k, p_.keys.rows, b_.sort, result);
   }
 
  private:
@@ -206,7 +206,8 @@ class Pass {
 
   // The thresholds stay: lower ends of the first scan, which k keys reach.
   void scan_keys_finer(Launcher& launch) const {
-    list_queries(launch, b_.queries.answers, queries_.rows, kByFinerScan, b_.survivors.counts, b_.list);
+    list_queries(launch, b_.queries.answers, queries_.rows, kByFinerScan, b_.list);
+    restart_queries(launch, b_.list, queries_.rows, b_.survivors.counts, b_.queries.answers);
     uint16_t* middles = b_.key_planes;
     uint16_t* highs =
         planes_ ? nullptr : middles + plan_.finer_runs.longest * kKeyTile * plane_stride(p_.keys.dim);
@@ -290,7 +291,7 @@ int64_t search_workspace_bytes(const SearchParams& p, bool has_planes, const Sea
 cudaError_t search(const SearchParams& p, const KeyPlanes* planes, void* workspace, cudaStream_t stream,
                    const SearchTuning& tuning) {
   if (p.k == 0 || p.queries.rows == 0) return cudaSuccess;
-  if (p.keys.rows > int64_t(UINT32_MAX) - kKeyTile) return cudaErrorInvalidValue;  // places are 32 bits
+  if (p.keys.rows >= kMostKeys) return cudaErrorInvalidValue;
   const Plan plan = plan_search(p, planes != nullptr, tuning);
   const Buffers buffers = lay_out(p, planes != nullptr, plan, workspace);
   Launcher launch(stream);

@@ -7,8 +7,6 @@
 namespace fastret::cuda {
 namespace {
 
-constexpr int kRowsPerBlock = kThreads / 32;
-
 // Called by a whole warp: writes the planes of row `row` of `rows` as row `target` and returns its norms to
 // every lane.
 __device__ __forceinline__ RowNorms split_row(const ExactRows& rows, int64_t row, const PlanesOut& planes,
@@ -45,7 +43,7 @@ __device__ __forceinline__ RowNorms split_row(const ExactRows& rows, int64_t row
 }
 
 __device__ __forceinline__ int64_t row_of_warp() {
-  return int64_t(blockIdx.x) * kRowsPerBlock + threadIdx.x / 32;
+  return int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
 }
 
 __global__ void __launch_bounds__(kThreads) split_all_rows(SplitRowsParams p) {
@@ -57,8 +55,7 @@ __global__ void __launch_bounds__(kThreads) split_all_rows(SplitRowsParams p) {
 
 __global__ void __launch_bounds__(kThreads) split_visited_rows(VisitedTiles tiles) {
   if (tiles.list && tiles.list[0] == 0) return;
-  for (int64_t row = row_of_warp(); row < tiles.num_visits * kKeyTile;
-       row += int64_t(gridDim.x) * kRowsPerBlock) {
+  for (int64_t row = row_of_warp(); row < tiles.num_visits * kKeyTile; row += int64_t(gridDim.x) * kWarps) {
     const int64_t key = tiles.order[tiles.first_visit + row / kKeyTile] * kKeyTile + row % kKeyTile;
     KeyFacts facts = {0, 0, NAN, 0};  // beyond the last key
     if (key < tiles.keys.rows.rows)
@@ -89,17 +86,17 @@ __global__ void __launch_bounds__(kThreads)
 
 cudaError_t split_rows(const SplitRowsParams& p, cudaStream_t stream) {
   Launcher launch(stream);
-  launch(split_all_rows, ceil_div(p.rows.rows, kRowsPerBlock), p);
+  launch(split_all_rows, ceil_div(p.rows.rows, kWarps), p);
   return launch.error();
 }
 
 void split_tiles(Launcher& launch, const VisitedTiles& tiles, int64_t most_blocks) {
-  launch(split_visited_rows, std::min(most_blocks, tiles.num_visits * kKeyTile / kRowsPerBlock), tiles);
+  launch(split_visited_rows, std::min(most_blocks, tiles.num_visits * kKeyTile / kWarps), tiles);
 }
 
 void split_queries(Launcher& launch, const Rows& queries, Metric metric, const float* ceilings, bool scan,
                    const QueryState& state) {
-  launch(split_query_rows, ceil_div(queries.rows, kRowsPerBlock), queries, metric, ceilings, scan, state);
+  launch(split_query_rows, ceil_div(queries.rows, kWarps), queries, metric, ceilings, scan, state);
 }
 
 }  // namespace fastret::cuda

@@ -3,6 +3,7 @@
 #include "kernels/cuda/error_bound.cuh"
 #include "kernels/cuda/exact_rows.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/query_state.cuh"
 #include "kernels/cuda/scan.h"
 
 namespace fastret::cuda {
@@ -25,22 +26,6 @@ struct VisitedTiles {
   const uint32_t* list = nullptr;  // nothing is done where it is there and empty (FinerScan)
 };
 void split_tiles(Launcher& launch, const VisitedTiles& tiles, int64_t most_blocks);
-
-enum QueryAnswer : uint32_t {
-  kByScan,       // by what the scan keeps
-  kWithoutScan,  // by canonical scores of all keys
-  kByFinerScan,  // the scan had to drop some keys that it should have kept
-};
-
-// What a search knows of its queries while it runs.
-struct QueryState {
-  uint16_t* high;           // [Q up to a whole tile, plane_stride(D)]
-  uint16_t* middle;         // likewise
-  QueryFacts* facts;        // [Q]
-  QueryFacts* finer_facts;  // [Q]
-  float* thresholds;        // [Q] a lower end that k keys reach; +inf: the query takes no part in the scan
-  uint32_t* answers;        // [Q] QueryAnswer
-};
 
 // Prepares all queries for a scan; with `scan` false all are answered without one, and there are no planes.
 void split_queries(Launcher& launch, const Rows& queries, Metric metric, const float* ceilings, bool scan,

@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kThreads, 4) tighten_rows(TightenParams p) {
   const int64_t appended = p.survivors.counts[row];
   const int64_t size = appended < p.survivors.capacity ? appended : p.survivors.capacity;
   if (size < appended && threadIdx.x == 0) p.answers[row] = p.lost;
-  uint64_t* entries = p.survivors.entries + row * p.survivors.capacity;
+  uint64_t* entries = p.survivors.keys + row * p.survivors.capacity;
   const LowerEnds lower_ends = {p, entries, p.query_facts[row], remembered};
   float threshold = p.thresholds[row];
   if (size >= p.k) {

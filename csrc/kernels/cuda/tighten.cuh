@@ -1,8 +1,8 @@
 // Between the scans of a search: what has been kept of a query tells what can still be excluded.
 #pragma once
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/query_state.cuh"
 #include "kernels/cuda/scan.h"
-#include "kernels/cuda/split_rows.cuh"
 
 namespace fastret::cuda {
 

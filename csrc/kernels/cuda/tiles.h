@@ -5,7 +5,8 @@
 
 namespace fastret::cuda {
 
-constexpr int kThreads = 256;  // of every block: 8 warps
+constexpr int kThreads = 256;  // of every block
+constexpr int kWarps = kThreads / 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
 // A tile of pairs: 16 half-warps as 4 x 4, each with 4 x 8 pairs, whose 16 canonical lanes are its 16

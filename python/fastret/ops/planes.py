@@ -16,6 +16,7 @@ from .merging import neighbours_in_order
 
 PLANE_ALIGNMENT = 64  # elements: rows of a plane begin at multiples of 128 bytes
 KEY_TILE = 256  # rows that a kernel visits at a time: planes and facts have room for whole tiles
+MOST_KEYS = (1 << 32) - KEY_TILE  # keys that a kernel's search has are fewer
 PLANE_FACTS = 4  # float32 per row: see reference.plane_facts
 _BLOCK_BYTES = 64 << 20  # of rows that are moved, joined or split at a time
 

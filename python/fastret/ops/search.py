@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arrays import Array, Metric, check_k, like
+from .arrays import METRICS, Array, Metric, check_k, like
 from .first_pass import FirstPass
+from .merging import neighbours_in_order
 from .packing import PackedKeys
-from .planes import SplitPlanes, search_split
+from .planes import MOST_KEYS, SplitPlanes, search_split
 from .search_arguments import SearchArguments, search_arguments
 
 
@@ -65,8 +66,20 @@ def device_search(a: SearchArguments, k: int) -> tuple[Tensor, Tensor]:
     """scores and ids by the kernels of a CUDA device, or those for split planes."""
     if isinstance(a.keys, SplitPlanes):
         return search_split(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
-    scores, ids = torch.ops.fastret.search(a.queries, a.keys, k, a.metric, a.allowed, a.excluded)
-    return scores, ids
+    keys = a.keys
+    if len(keys) < MOST_KEYS:
+        scores, ids = torch.ops.fastret.search(a.queries, keys, k, a.metric, a.allowed, a.excluded)
+        return scores, ids
+
+    def found(block: slice) -> tuple[Tensor, Tensor]:
+        here = None if a.allowed is None else a.allowed[block]
+        unwanted = None if a.excluded is None else a.excluded - block.start  # one that is outside forbids nothing
+        scores, ids = torch.ops.fastret.search(a.queries, keys[block], k, a.metric, here, unwanted)
+        return scores, ids
+
+    step = MOST_KEYS - 1
+    blocks = (slice(first, first + step) for first in range(0, len(keys), step))
+    return neighbours_in_order(((block.start, found(block)) for block in blocks), a.queries, k, METRICS[a.metric])
 
 
 @torch.library.register_fake("fastret::search")

@@ -62,7 +62,7 @@ void trace_tighten(Launcher& launch, const TightenParams& p, int64_t num_queries
   std::vector<int64_t> kept;
   for (int64_t q = 0; q < num_queries; ++q)
     for (uint32_t i = 0; i < p.survivors.counts[q]; ++i)
-      kept.insert(kept.end(), {q, position_of_key(p.survivors.entries[q * p.survivors.capacity + i])});
+      kept.insert(kept.end(), {q, position_of_key(p.survivors.keys[q * p.survivors.capacity + i])});
   const int64_t pairs = int64_t(kept.size() / 2);
   write("kept", &pairs, 1);
   write("kept", kept.data(), kept.size());
