@@ -40,7 +40,7 @@ demo: $(VENV)/.built
 
 ## make test         set up, build, and run every test
 test: $(VENV)/.built
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 # A peer that cannot be installed here costs its rows, which the table says, and nothing else.
 $(VENV)/.peers: pyproject.toml | $(VENV)/.built

@@ -143,6 +143,7 @@ def test_the_float64_distance_of_equal_vectors_is_zero() -> None:
 
 def run_quick(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
+    environment.pop("PYTEST_XDIST_WORKER", None)  # this run is no worker's, but one of its own
     command = [sys.executable, "-m", "pytest", "benchmarks", "--benchmark-enable", "--benchmark-only", "--quick"]
     return subprocess.run(
         [*command, "-p", "no:cacheprovider", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True

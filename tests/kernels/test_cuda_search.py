@@ -95,7 +95,7 @@ PLANTED_BUGS = {
         "dense.cu", {"key < p.keys.rows.rows && is_allowed(p.filter, key)": "is_allowed(p.filter, key)"}, "search_any_k"
     ),
     "keys that are not allowed are found": PlantedBug(
-        "scan_epilogue.cuh", {" || !is_allowed(p.filter, key)": ""}, "search_allowed"
+        "scan_epilogue.cuh", {"key < p.num_keys && is_allowed(p.filter, key) ?": "key < p.num_keys ?"}, "search_allowed"
     ),
     "keys that are not allowed are found without a scan": PlantedBug(
         "dense.cu", {" && is_allowed(p.filter, key)": ""}, "search_allowed"
