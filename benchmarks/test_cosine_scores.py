@@ -20,7 +20,7 @@ from .comparisons import FASTRET
 from .contest import Prepare, Run, clock
 from .exactness import checked_rows, float64_scores, share_correctly_rounded
 from .peers import FAISS, TORCH, faiss
-from .vectors import embedding_like
+from .vectors import batched_embeddings
 
 if TYPE_CHECKING:
     from .conftest import Entry
@@ -42,11 +42,7 @@ class ScoresWork:
         return f"clip {batch}{self.num_queries}x{self.num_keys}x{self.dim} {self.metric}"
 
     def inputs(self) -> Vectors:
-        batch = max(1, self.batch)
-        keys, queries = embedding_like(batch * self.num_keys, batch * self.num_queries, self.dim)
-        if self.batch:
-            return queries.view(batch, -1, self.dim), keys.view(batch, -1, self.dim)
-        return queries, keys
+        return batched_embeddings(self.batch, self.num_queries, self.num_keys, self.dim)
 
     def contestants(self, threads: int) -> dict[str, Prepare]:
         found: dict[str, Prepare] = {FASTRET: self._fastret}

@@ -19,7 +19,7 @@ from fastret.ops.arrays import Metric
 from .comparisons import FASTRET
 from .contest import Prepare, Run, clock
 from .peers import TORCH
-from .vectors import embedding_like
+from .vectors import batched_embeddings
 
 if TYPE_CHECKING:
     from .conftest import Entry
@@ -44,11 +44,7 @@ class MatmulWork:
         return f"clip {batch}{self.num_queries}x{self.num_keys}x{self.dim} {self.metric} {passes}"
 
     def inputs(self) -> Vectors:
-        batch = max(1, self.batch)
-        keys, queries = embedding_like(batch * self.num_keys, batch * self.num_queries, self.dim)
-        if self.batch:
-            return queries.view(batch, -1, self.dim), keys.view(batch, -1, self.dim)
-        return queries, keys
+        return batched_embeddings(self.batch, self.num_queries, self.num_keys, self.dim)
 
     def contestants(self, threads: int) -> dict[str, Prepare]:
         return {FASTRET: self._prepare(self._fastret), TORCH: self._prepare(self._torch)}

@@ -87,6 +87,13 @@ def embedding_like(
     return placed(keys, key_mean), placed(queries, query_mean)
 
 
+def batched_embeddings(batch: int, num_queries: int, num_keys: int, dim: int) -> tuple[Tensor, Tensor]:
+    """Queries [Q, D] and keys [N, D] of `embedding_like`, or of every part of a batch; batch 0: no batch axis."""
+    parts = max(1, batch)
+    keys, queries = embedding_like(parts * num_keys, parts * num_queries, dim)
+    return (queries.view(batch, -1, dim), keys.view(batch, -1, dim)) if batch else (queries, keys)
+
+
 def num_held_out(num_rows: int) -> int:
     """How many rows of a file become queries: a tenth, at most MOST_HELD_OUT, at least one."""
     return min(MOST_HELD_OUT, max(1, num_rows // 10))

@@ -10,6 +10,7 @@ from hard_vectors import DTYPES, FAMILIES, LAYOUTS, METRICS, Family, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from same_bits import assert_same_bits, check_everywhere
+from score_gradients import gradients
 from torch import Generator, Tensor
 
 import fastret
@@ -138,14 +139,6 @@ def formula(queries: Tensor, keys: Tensor, metric: str) -> Tensor:
         # Without an eps, unlike normalize: the norm of a zero vector is replaced by infinity.
         q, x = (v / torch.where((v == 0).all(-1, True), torch.inf, v.square().sum(-1, True)).sqrt() for v in (q, x))
     return q @ x.mT
-
-
-def gradients(
-    scores: Callable[..., Tensor], queries: Tensor, keys: Tensor, weights: Tensor, metric: str
-) -> list[Tensor]:
-    leaves = [queries.detach().clone().requires_grad_(), keys.detach().clone().requires_grad_()]
-    (scores(*leaves, metric) * weights).sum().backward()
-    return [leaf.grad for leaf in leaves]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from hard_vectors import DTYPES, METRICS, Family, far_from_the_origin, nan_and_inf, normal
+from score_gradients import gradients
 from torch import Generator, Tensor
 
 import fastret
@@ -111,14 +112,6 @@ def formula(queries: Tensor, keys: Tensor, metric: str) -> Tensor:
     if metric == "cosine":
         queries, keys = (torch.nn.functional.normalize(rows, dim=-1) for rows in (queries, keys))
     return queries @ keys.mT
-
-
-def gradients(
-    scores: Callable[..., Tensor], queries: Tensor, keys: Tensor, weights: Tensor, metric: str
-) -> list[Tensor]:
-    leaves = [queries.detach().clone().requires_grad_(), keys.detach().clone().requires_grad_()]
-    (scores(*leaves, metric) * weights).sum().backward()
-    return [leaf.grad for leaf in leaves]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -25,8 +25,8 @@ TileOrder tile_order(int64_t num_keys);
 using Survivors = KeyRows;
 
 // The scan of queries of which a bfloat16 scan kept too much: a third plane holds what `high` leaves of each
-// element, rounded to bfloat16 once more, and three products instead of one come within 2^-17 of each
-// element.
+// element, rounded to bfloat16 once more, so that three products instead of one leave 2^-16 of each element
+// at most.
 struct FinerScan {
   const uint32_t* list = nullptr;           // [Q + 1] how many queries, then their numbers
   const uint16_t* query_middles = nullptr;  // as `queries`

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..ops.filters import filters_of_keys
 from .ids import Ids, checked_id_list, checked_ids, positions_of
 
 
@@ -21,10 +22,7 @@ class Filters(NamedTuple):
 
     def of_shard(self, first: int, last: int) -> Filters:
         """Those of the rows first ... last - 1 alone, which then count from 0."""
-        return Filters(
-            None if self.allowed is None else self.allowed[first:last],
-            None if self.excluded is None else self.excluded - first,  # one that is outside forbids nothing
-        )
+        return Filters(*filters_of_keys(self.allowed, self.excluded, first, last))
 
 
 def filters_of(

@@ -67,3 +67,13 @@ def _beside(vectors: Tensor, op: str, name: str, array: Array, tensor: Tensor) -
     if tensor.device != vectors.device:
         raise ValueError(f"{op}: {name} must be on the device of the keys, {vectors.device}, got {tensor.device}")
     return tensor
+
+
+def filters_of_keys(
+    allowed: Tensor | None, excluded: Tensor | None, first: int, last: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """`allowed` [N] and `excluded` [Q, E] of the keys first ... last - 1 alone, which then count from 0."""
+    return (
+        None if allowed is None else allowed[first:last],
+        None if excluded is None else excluded - first,  # one that is outside forbids nothing
+    )

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from . import reference
 from .arrays import METRICS, Metric
+from .filters import filters_of_keys
 from .merging import neighbours_in_order
 
 PLANE_ALIGNMENT = 64  # elements: rows of a plane begin at multiples of 128 bytes
@@ -193,9 +194,8 @@ def _(
     blocks = row_blocks(num_keys, 4 * planes.row_bytes, workspace_bytes or _BLOCK_BYTES)
 
     def found(block: slice) -> tuple[Tensor, Tensor]:
-        here = None if allowed is None else allowed[block]
-        unwanted = None if excluded is None else excluded - block.start  # one that is outside forbids nothing
-        scores, ids = torch.ops.fastret.search(queries, planes.at(block), k, metric, here, unwanted)
+        filters = filters_of_keys(allowed, excluded, block.start, block.stop)
+        scores, ids = torch.ops.fastret.search(queries, planes.at(block), k, metric, *filters)
         return scores, ids
 
     return neighbours_in_order(((block.start, found(block)) for block in blocks), queries, k, METRICS[metric])

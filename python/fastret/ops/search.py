@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .arrays import METRICS, Array, Metric, check_k, like
+from .filters import filters_of_keys
 from .first_pass import FirstPass
 from .merging import neighbours_in_order
 from .packing import PackedKeys
@@ -72,9 +73,8 @@ def device_search(a: SearchArguments, k: int) -> tuple[Tensor, Tensor]:
         return scores, ids
 
     def found(block: slice) -> tuple[Tensor, Tensor]:
-        here = None if a.allowed is None else a.allowed[block]
-        unwanted = None if a.excluded is None else a.excluded - block.start  # one that is outside forbids nothing
-        scores, ids = torch.ops.fastret.search(a.queries, keys[block], k, a.metric, here, unwanted)
+        filters = filters_of_keys(a.allowed, a.excluded, block.start, block.stop)
+        scores, ids = torch.ops.fastret.search(a.queries, keys[block], k, a.metric, *filters)
         return scores, ids
 
     step = MOST_KEYS - 1
