@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..ops import search
 from .arrays import float32_rows, in_kind_of, within_float32
-from .flat import METRIC_L2, metric_name
+from .metrics import METRIC_L2, metric_name
 
 
 def normalize_L2(x: Any) -> None:
@@ -45,6 +45,8 @@ def knn(xq: Any, xb: Any, k: int, metric: int = METRIC_L2, metric_arg: float = 0
     k = operator.index(k)
     if k < 0:
         raise ValueError(f"knn: k must not be negative, got {k}")
-    name = metric_name("knn", metric)
+    name = metric_name(metric)
+    if name is None:
+        raise ValueError(f"knn: metric {metric} is not known")
     scores, ids = within_float32(*search(queries, keys, k, name), name)
     return in_kind_of(xq, scores), in_kind_of(xq, ids)

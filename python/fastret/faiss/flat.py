@@ -2,195 +2,138 @@
 
 from __future__ import annotations
 
-import copy
 import operator
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..index import FlatIndex
-from ..ops.arrays import Metric
-from .arrays import float32_rows, in_kind_of, within_float32
-
-METRIC_INNER_PRODUCT = 0
-METRIC_L2 = 1
-
-
-def metric_name(operation: str, metric: int) -> Metric:
-    """fastret's name of a FAISS metric."""
-    if metric not in (METRIC_INNER_PRODUCT, METRIC_L2):
-        raise ValueError(
-            f"{operation}: metric must be METRIC_INNER_PRODUCT (0) or METRIC_L2 (1), got {metric!r}; "
-            "real faiss has the others"
-        )
-    return "ip" if metric == METRIC_INNER_PRODUCT else "l2"
+from .arrays import within_float32
+from .index import Index
+from .metrics import METRIC_INNER_PRODUCT, METRIC_L2, metric_name
+from .search_parameters import SearchParameters
+from .selectors import IDSelector
 
 
-class Index:
-    """What FAISS calls every index; here the base of the flat ones, for annotations and isinstance."""
+class IndexFlatCodes(Index):
+    """The base of indexes that hold one code per vector, numbered 0, 1, 2, ..."""
 
-    # No instance dictionary: setting an attribute that FAISS does not have is an AttributeError there too.
-    __slots__ = ()
+    @property
+    def code_size(self) -> int:
+        """Bytes per vector."""
+        return self._code_size()
 
 
-class IndexFlat(Index):
+class IndexFlat(IndexFlatCodes):
     """Exact search over float32 vectors numbered 0, 1, 2, ...: faiss.IndexFlat(d, metric).
 
-    As in FAISS: numpy of any real dtype goes in and is cast to float32; scores come out as float32 and ids as
-    int64; short results are padded with id -1 and score -3.4028235e38 (inner product) or 3.4028235e38 (L2); a
-    wrong dimension or k <= 0 is an AssertionError, vectors that are not 2-D are a ValueError. Beyond FAISS: torch
-    tensors go in, and then tensors come out. Unlike FAISS on purpose: of equal scores the smaller id is first, and once
-    searches have made it worth it, packed vectors take a quarter more memory.
+    Unlike FAISS on purpose: of equal scores the smaller id is first, and once searches have made it worth it, packed
+    vectors take a quarter more memory. Beyond FAISS: METRIC_COSINE.
     """
 
-    __slots__ = ("_stored", "is_trained", "metric_arg", "verbose")
+    _stored: FlatIndex
 
     def __init__(self, d: int = 0, metric: int = METRIC_L2) -> None:
-        self._stored = FlatIndex(operator.index(d), metric_name(type(self).__name__, metric))
-        self.is_trained = True
-        self.metric_arg = 0.0
-        self.verbose = False
-
-    @property
-    def d(self) -> int:
-        return self._stored.dim
-
-    @property
-    def metric_type(self) -> int:
-        return METRIC_INNER_PRODUCT if self._stored.metric == "ip" else METRIC_L2
+        super().__init__(d, metric)
+        name = metric_name(self.metric_type)
+        if name is None:
+            raise ValueError(f"{type(self).__name__}: metric {metric} is not known")
+        self._stored = FlatIndex(self.d, name)
 
     @property
     def ntotal(self) -> int:
         return self._stored.ntotal
 
-    @property
-    def code_size(self) -> int:
-        """Bytes per vector."""
-        return 4 * self.d
-
-    def __copy__(self) -> IndexFlat:
-        return copy.deepcopy(self)
+    @ntotal.setter
+    def ntotal(self, ntotal: int) -> None:
+        raise RuntimeError(f"{self._named('ntotal')}: it is the number of vectors and cannot be set")
 
     @property
     def vectors(self) -> Tensor:
         """[ntotal, d] float32: a view, not to be written to. FAISS does not have it."""
         return self._stored.vectors
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(d={self.d}, metric_type={self.metric_type}, ntotal={self.ntotal})"
+    def _adopt(self, vectors: Tensor) -> None:
+        """Hold vectors [n, d] without a copy; they must not change."""
+        self._stored = FlatIndex.over(vectors, self._stored.metric)
 
-    def train(self, x: Any) -> None:
-        """Nothing to learn; checks the shape."""
-        float32_rows(self._named("train"), x, self.d)
+    def _add(self, rows: Tensor) -> None:
+        self._stored.add(rows)
 
-    def add(self, x: Any) -> None:
-        """Append vectors x [n, d]."""
-        self._stored.add(float32_rows(self._named("add"), x, self.d))
+    def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
+        scores, ids = self._stored.search(rows, k, allowed_ids=self._allowed(params))
+        return within_float32(scores, ids, self._stored.metric)
 
-    def add_with_ids(self, x: Any, ids: Any) -> None:
-        """Flat indexes number their vectors themselves: a RuntimeError, as in FAISS."""
-        raise RuntimeError(
-            f"{self._named('add_with_ids')}: a flat index numbers its own vectors; fastret.FlatIndex takes ids"
-        )
+    def _range_search(
+        self, rows: Tensor, radius: float, params: SearchParameters | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return self._stored.range_search(rows, radius, allowed_ids=self._allowed(params))
 
-    def reset(self) -> None:
-        """Forget every vector."""
-        self._stored.reset()
+    def _allowed(self, params: SearchParameters | None) -> Tensor | None:
+        if params is None or params.sel is None:
+            return None
+        return params.sel.members(torch.arange(self.ntotal)).nonzero()[:, 0]
 
-    def remove_ids(self, x: Any) -> int:
-        """Remove the ids in x [n] and return how many there were. Later vectors move down, as in FAISS."""
-        ids = np.asarray(x)
-        if ids.ndim != 1:
-            raise AssertionError(f"{self._named('remove_ids')}: ids must be 1-D, got shape {ids.shape}")
-        removed = self._stored.remove(ids.astype(np.int64))
+    def _reconstruct(self, keys: Tensor) -> Tensor:
+        if len(keys) and not (int(keys.min()) >= 0 and int(keys.max()) < self.ntotal):
+            raise RuntimeError(
+                f"{self._named('reconstruct')}: vectors {int(keys.min())} to {int(keys.max())} were asked for, "
+                f"the index holds {self.ntotal}"
+            )
+        return self.vectors[keys.to(self._device)]
+
+    def _remove(self, selector: IDSelector) -> int:
+        """Later vectors move down, as in FAISS."""
+        kept = ~selector.members(torch.arange(self.ntotal))
+        removed = len(kept) - int(kept.sum())
         if removed:
-            vectors = self._stored.vectors
+            vectors = self.vectors[kept]
             self._stored.reset()
             self._stored.add(vectors)
         return removed
 
-    def search(self, x: Any, k: int, *, params: None = None, D: Any = None, I: Any = None) -> tuple[Any, Any]:  # noqa: E741
-        """The k best of each query x [n, d]: scores D [n, k] float32 and ids I [n, k] int64.
+    def _reset(self) -> None:
+        self._stored.reset()
 
-        Arrays passed as D and I are filled and returned.
-        """
-        operation = self._named("search")
-        queries = float32_rows(operation, x, self.d)
-        k = operator.index(k)
-        if k <= 0:
-            raise AssertionError(f"{operation}: k must be positive, got {k}")
-        if params is not None:
-            raise TypeError(f"{operation}: params is not supported; real faiss has search parameters")
-        scores, ids = within_float32(*self._stored.search(queries, k), self._stored.metric)
-        return _fill(operation, D, in_kind_of(x, scores)), _fill(operation, I, in_kind_of(x, ids))
+    def _check_compatible_for_merge(self, other: Index) -> None:
+        if type(other) is not type(self) or other.d != self.d:
+            raise RuntimeError(f"{self._named('merge_from')}: {self!r} cannot take over {other!r}")
 
-    def assign(self, x: Any, k: int) -> Any:
-        """The ids that `search` returns."""
-        return self.search(x, k)[1]
+    def _merge_from(self, other: Index, add_id: int) -> None:
+        if add_id:
+            raise RuntimeError(f"{self._named('merge_from')}: a flat index has no ids to raise, got add_id={add_id}")
+        assert isinstance(other, IndexFlat)
+        self._stored.add(other.vectors)
+        other.reset()
 
-    def range_search(self, x: Any, thresh: float, *, params: None = None) -> tuple[Any, Any, Any]:
-        """Neighbours with score > thresh (inner product) or < thresh (L2) as (lims uint64 [n + 1], D, I).
+    def _code_size(self) -> int:
+        return 4 * self.d
 
-        Those of query i are at lims[i]:lims[i + 1], in ascending order of id.
-        """
-        operation = self._named("range_search")
-        if params is not None:
-            raise TypeError(f"{operation}: params is not supported; real faiss has search parameters")
-        lims, scores, ids = self._stored.range_search(float32_rows(operation, x, self.d), thresh)
-        return in_kind_of(x, lims.to(torch.uint64)), in_kind_of(x, scores), in_kind_of(x, ids)
+    def _encode(self, rows: Tensor) -> Tensor:
+        return rows.contiguous().view(torch.uint8).reshape(len(rows), 4 * self.d)
 
-    def reconstruct(self, key: int, x: Any = None) -> Any:
-        """A copy of vector `key`, [d] float32. Raises RuntimeError if there is none."""
-        return self._rows("reconstruct", operator.index(key), 1, x, (self.d,))
+    def _decode(self, codes: Tensor) -> Tensor:
+        return codes.contiguous().view(torch.float32).reshape(len(codes), self.d)
 
-    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: Any = None) -> Any:
-        """Copies of vectors n0 ... n0 + ni - 1, [ni, d] float32; ni = -1 means up to the last."""
-        n0, ni = operator.index(n0), operator.index(ni)
-        ni = self.ntotal - n0 if ni == -1 else ni
-        if ni < 0:
-            raise ValueError(f"{self._named('reconstruct_n')}: ni must not be negative, got {ni}")
-        return self._rows("reconstruct_n", n0, ni, x, (ni, self.d))
-
-    def _rows(self, operation: str, first: int, n: int, out: Any, shape: tuple[int, ...]) -> Any:
-        if n and not 0 <= first <= self.ntotal - n:
-            raise RuntimeError(
-                f"{self._named(operation)}: vectors {first} to {first + n - 1} were asked for, "
-                f"the index holds {self.ntotal}"
-            )
-        rows = self.vectors[first : first + n].numpy().reshape(shape).copy()
-        return _fill(self._named(operation), out, rows)
-
-    def _named(self, operation: str) -> str:
-        return f"{type(self).__name__}.{operation}"
+    def permute_entries(self, perm: object) -> None:
+        """Put vector perm[i] at i."""
+        order = torch.as_tensor(perm, dtype=torch.int64)
+        if not torch.equal(order.sort().values, torch.arange(self.ntotal)):
+            raise AssertionError(f"{self._named('permute_entries')}: perm must be a permutation of {self.ntotal}")
+        vectors = self.vectors[order]
+        self._stored.reset()
+        self._stored.add(vectors)
 
 
 class IndexFlatIP(IndexFlat):
     """Exact search by inner product: faiss.IndexFlatIP(d)."""
 
-    __slots__ = ()
-
     def __init__(self, d: int = 0) -> None:
-        super().__init__(d, METRIC_INNER_PRODUCT)
+        super().__init__(operator.index(d), METRIC_INNER_PRODUCT)
 
 
 class IndexFlatL2(IndexFlat):
     """Exact search by squared L2 distance: faiss.IndexFlatL2(d)."""
 
-    __slots__ = ()
-
     def __init__(self, d: int = 0) -> None:
-        super().__init__(d, METRIC_L2)
-
-
-def _fill(operation: str, out: Any, result: Any) -> Any:
-    """`result`, or the caller's array `out` filled with it."""
-    if out is None:
-        return result
-    if tuple(out.shape) != tuple(result.shape):
-        raise AssertionError(f"{operation}: the array to fill must be {list(result.shape)}, got {list(out.shape)}")
-    if out.dtype != result.dtype:
-        raise TypeError(f"{operation}: the array to fill must be {result.dtype}, got {out.dtype}")
-    out[...] = result
-    return out
+        super().__init__(operator.index(d), METRIC_L2)

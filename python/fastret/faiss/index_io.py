@@ -1,84 +1,101 @@
-"""FAISS's own files of flat indexes, both ways.
-
-Little-endian: fourcc "IxFI" (inner product) or "IxF2" (L2); d int32; ntotal int64; two unused int64, 1 << 20;
-is_trained uint8; metric_type int32; the number of floats uint64; then ntotal * d float32: what
-write_index_header and write_xb_vector of faiss/impl/index_write.cpp write.
-"""
+"""Indexes to files, bytes and callbacks in FAISS's own formats, and back."""
 
 from __future__ import annotations
 
+import io
 import os
-import struct
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
 from ..replacing import replacing
-from .flat import METRIC_INNER_PRODUCT, METRIC_L2, Index, IndexFlat, IndexFlatIP, IndexFlatL2
+from .formats.registry import Registry, indexes
+from .formats.stream import IO_FLAG_MMAP, IO_FLAG_MMAP_IFC, IO_FLAG_SKIP_IVF_DATA, Reader, Writer
+from .index import Index
 
-_HEADER = struct.Struct("<4siqqqBiQ")
-_UNUSED = 1 << 20
-_FOURCC = {METRIC_INNER_PRODUCT: b"IxFI", METRIC_L2: b"IxF2"}
+T = TypeVar("T")
+FileName = str | os.PathLike[str]
 
 
-def write_index(index: Index, fname: str | os.PathLike[str]) -> None:
-    """Write a flat index to a file that faiss.read_index reads, atomically.
+def write_index(index: Index, f: Any, io_flags: int = 0) -> None:
+    """Write an index to a file (a name, a Path) that faiss.read_index reads, atomically, or to an IOWriter.
 
-    Raises TypeError for what is no index, RuntimeError (as FAISS does) if the file cannot be written whole;
-    what was there before is then untouched.
+    Raises TypeError for what is no index, RuntimeError (as FAISS does) if the file cannot be written whole; what was
+    there before is then untouched.
     """
-    if not isinstance(index, IndexFlat):
-        raise TypeError(f"write_index: a fastret.faiss index is needed, got {type(index).__name__}")
-    vectors = index.vectors.numpy().astype("<f4", copy=False)
-    header = _HEADER.pack(
-        _FOURCC[index.metric_type],
-        index.d,
-        index.ntotal,
-        _UNUSED,
-        _UNUSED,
-        index.is_trained,
-        index.metric_type,
-        vectors.size,
-    )
+    write_to(indexes, index, f, io_flags)
+
+
+def read_index(f: Any, io_flags: int = 0) -> Any:
+    """Read an index that FAISS or write_index wrote to a file (a name, a Path), or from an IOReader.
+
+    With IO_FLAG_MMAP or IO_FLAG_MMAP_IFC vectors stay in the file, which is memory-mapped and must not change.
+    Raises RuntimeError (as FAISS does), naming the file, if it cannot be opened, is truncated or altered, or holds a
+    kind of index that is not known here.
+    """
+    return read_from(indexes, f, io_flags)
+
+
+def serialize_index(index: Index, io_flags: int = 0) -> Any:
+    """The bytes that write_index writes, [n] uint8."""
+    return to_bytes(indexes, index, io_flags)
+
+
+def deserialize_index(data: Any, io_flags: int = 0) -> Any:
+    """The index that serialize_index made `data` [n] uint8 of."""
+    return from_bytes(indexes, data, io_flags)
+
+
+def clone_index(index: Index) -> Any:
+    """An index of its own with the same contents."""
+    return deserialize_index(serialize_index(index))
+
+
+def write_to(registry: Registry[T], value: T, f: Any, io_flags: int = 0) -> None:
+    """Write an object of a registry to a file name, a Path or an object with write_bytes."""
+    if hasattr(f, "write_bytes") and not isinstance(f, Path):
+        registry.write(Writer(f.write_bytes, getattr(f, "name", type(f).__name__), io_flags), value)
+        return
     try:
-        with replacing(fname) as temporary, temporary.open("wb") as file:
-            file.write(header)
-            file.write(vectors.data)
+        with replacing(f) as temporary, temporary.open("wb") as file:
+            registry.write(Writer(file.write, os.fspath(f), io_flags), value)
     except OSError as error:
-        raise RuntimeError(f"write_index: could not write {os.fspath(fname)}: {error}") from error
+        raise RuntimeError(f"write_index: could not write {os.fspath(f)}: {error}") from error
 
 
-def read_index(fname: str | os.PathLike[str]) -> IndexFlat:
-    """Read a flat index that FAISS or write_index wrote: an IndexFlatIP or an IndexFlatL2.
+def read_from(registry: Registry[T], f: Any, io_flags: int = 0) -> T:
+    """Read an object of a registry from a file name, a Path or an object with read_bytes."""
+    if hasattr(f, "read_bytes") and not isinstance(f, Path):
 
-    Raises RuntimeError (as FAISS does), naming the file, if it cannot be opened, is truncated or altered, or
-    holds another kind of index.
-    """
-    path = Path(fname)
+        def read_into(memory: memoryview) -> int:
+            data = f.read_bytes(len(memory))
+            memory[: len(data)] = data
+            return len(data)
+
+        return registry.read(Reader(getattr(f, "name", type(f).__name__), io_flags, read_into=read_into))
+    path = Path(f)
     try:
+        if io_flags & (IO_FLAG_MMAP_IFC | (IO_FLAG_MMAP & ~IO_FLAG_SKIP_IVF_DATA)):
+            return registry.read(Reader(str(path), io_flags, memory=np.memmap(path, dtype=np.uint8, mode="c")))
         with path.open("rb") as file:
-            header = file.read(_HEADER.size)
-            fourcc = header[:4]
-            if fourcc not in _FOURCC.values():
-                raise RuntimeError(
-                    f"read_index: {path} begins with {fourcc!r} and is no flat index (IxFI, IxF2); "
-                    "real faiss reads its other kinds"
-                )
-            if len(header) < _HEADER.size:
-                raise RuntimeError(f"read_index: {path} is truncated: {len(header)} bytes")
-            _, d, ntotal, _, _, _, metric, size = _HEADER.unpack(header)
-            if d < 0 or ntotal < 0 or size != d * ntotal or _FOURCC.get(metric) != fourcc:
-                raise RuntimeError(f"read_index: {path} was altered, its header contradicts itself")
-            expected_bytes, actual_bytes = _HEADER.size + 4 * size, path.stat().st_size
-            if actual_bytes != expected_bytes:
-                raise RuntimeError(
-                    f"read_index: {path} was truncated or altered: {actual_bytes} bytes, "
-                    f"its header promises {expected_bytes}"
-                )
-            vectors = np.fromfile(file, dtype="<f4", count=size).astype(np.float32, copy=False)
+            size = os.fstat(file.fileno()).st_size
+            value = registry.read(Reader(str(path), io_flags, read_into=file.readinto, remaining=size))
+            if file.read(1):
+                raise RuntimeError(f"read_index: {path} was altered: it goes on behind the end of its index")
+            return value
     except OSError as error:
         raise RuntimeError(f"read_index: could not read {path}: {error}") from error
-    index = IndexFlatIP(d) if metric == METRIC_INNER_PRODUCT else IndexFlatL2(d)
-    index.add(torch.from_numpy(vectors.reshape(ntotal, d)))
-    return index
+
+
+def to_bytes(registry: Registry[T], value: T, io_flags: int = 0) -> Any:
+    buffer = io.BytesIO()
+    registry.write(Writer(buffer.write, "memory", io_flags), value)
+    return np.frombuffer(buffer.getbuffer(), np.uint8)
+
+
+def from_bytes(registry: Registry[T], data: Any, io_flags: int = 0) -> T:
+    array = np.asarray(data) if not isinstance(data, bytes | bytearray | memoryview) else np.frombuffer(data, np.uint8)
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise AssertionError(f"deserialize_index: data must be [n] uint8, got {list(array.shape)} {array.dtype}")
+    return registry.read(Reader("memory", io_flags, memory=array))

@@ -88,6 +88,21 @@ class FlatIndex:
         self._lock = Lock()  # for what a read changes: the order of rows
         self._hold(Placement(device, devices, storage, workspace_mib).storage(dim, metric, dtype, first_pass))
 
+    @classmethod
+    def over(cls, vectors: Tensor, metric: Metric = "ip", *, first_pass: FirstPass = "auto") -> FlatIndex:
+        """An index over vectors [N, D] without a copy: they must not change, nor does the index change them.
+
+        float32, bfloat16 or float16 on any device, which is that of the index; ids are 0 ... N - 1. What is added
+        later makes the index copy them.
+        """
+        if vectors.dim() != 2:
+            raise ValueError(f"FlatIndex.over: vectors must be [N, D], got {list(vectors.shape)}")
+        index = cls(vectors.shape[1], metric, dtype=vectors.dtype, device=vectors.device, first_pass=first_pass)
+        storage = index._contents.storage
+        storage.adopt(vectors.detach(), None)
+        index._hold(storage, torch.arange(len(vectors), device=index.device), len(vectors))
+        return index
+
     def reset(self) -> None:
         """Forget every vector; default ids start at 0 again."""
         storage = self._contents.storage
