@@ -126,6 +126,22 @@ def test_cupy_in_cupy_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(torch.equal(array.tensor, tensor) for array, tensor in zip(answer, expected, strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_index_over_vectors_shares_them_until_it_grows(metric: str, dtype: torch.dtype) -> None:
+    keys, queries = vectors(100).to(dtype), vectors(5, seed=1)
+    before = keys.clone()
+    index = FlatIndex.over(keys, metric)
+    assert index.vectors.data_ptr() == keys.data_ptr()
+    for answer, expected in zip(index.search(queries, 7), fastret.search(queries, keys, 7, metric), strict=True):
+        assert torch.equal(answer, expected)
+    index.add(keys[:3])
+    assert (index.ntotal, index.dtype) == (103, dtype)
+    index.remove([0])
+    assert torch.equal(keys, before)
+    with pytest.raises(ValueError, match=r"^FlatIndex.over: vectors must be \[N, D\], got \[8\]$"):
+        FlatIndex.over(keys[0], metric)
+
+
 def test_a_copy_is_an_index_of_its_own() -> None:
     index = FlatIndex(8)
     for row in vectors(5).split(1):

@@ -69,10 +69,10 @@ def id_list(operation: str, ids: Any, n: int | None = None) -> Tensor:
 
 
 def positive_k(operation: str, k: Any) -> int:
-    k = int(operator.index(k))
+    k = operator.index(k)
     if k <= 0:
         raise AssertionError(f"{operation}: k must be positive, got {k}")
-    return k
+    return int(k)
 
 
 def in_kind_of(x: Any, result: Tensor) -> Any:

@@ -220,7 +220,9 @@ class Index(FaissObject):
         """Copies of vectors n0 ... n0 + ni - 1, [ni, d] float32; ni = -1 means up to the last."""
         n0, ni = operator.index(n0), operator.index(ni)
         ni = self.ntotal - n0 if ni == -1 else ni
-        if ni < 0 or (ni and not 0 <= n0 <= self.ntotal - ni):
+        if ni < 0:
+            raise ValueError(f"{self._named('reconstruct_n')}: ni must not be negative, got {ni}")
+        if ni and not 0 <= n0 <= self.ntotal - ni:
             raise RuntimeError(
                 f"{self._named('reconstruct_n')}: {ni} vectors from {n0} on were asked for, "
                 f"the index holds {self.ntotal}"
