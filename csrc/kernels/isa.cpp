@@ -15,9 +15,13 @@
 namespace fastret {
 
 extern const Primitives kScalar;
+extern const CodePrimitives kScalarCodes;
 #if defined(__x86_64__)
 extern const Primitives kAvx2;
 extern const Primitives kAvx512;
+extern const CodePrimitives kAvx2Codes;
+extern const CodePrimitives kAvx512Codes;
+extern const CodePrimitives kAvx512VbmiCodes;
 void dot_tile_avx2_vnni(FirstPass, const void*, int, const int32_t*, const void*, int64_t, void*);
 void dot_tile_avx512_vnni(FirstPass, const void*, int, const int32_t*, const void*, int64_t, void*);
 #elif defined(__aarch64__)
@@ -52,27 +56,31 @@ struct Available {
   int count = 0;
 
   Available() {
-    add(kScalar);
+    add(kScalar, kScalarCodes);
 #if defined(__x86_64__)
     __builtin_cpu_init();
     const bool avx2 =
         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (avx2) add(kAvx2);
-    if (avx2 && has_avx_vnni()) add(with_dot_tile(kAvx2, "avx2_vnni", dot_tile_avx2_vnni));
-    if (avx512) add(kAvx512);
+    if (avx2) add(kAvx2, kAvx2Codes);
+    if (avx2 && has_avx_vnni()) add(with_dot_tile(kAvx2, "avx2_vnni", dot_tile_avx2_vnni), kAvx2Codes);
+    if (avx512) add(kAvx512, kAvx512Codes);
+    // Nearly all processors with VNNI have VBMI, too.
+    const bool vbmi = __builtin_cpu_supports("avx512vbmi");
     if (avx512 && __builtin_cpu_supports("avx512vnni"))
-      add(with_dot_tile(kAvx512, "avx512_vnni", dot_tile_avx512_vnni));
+      add(with_dot_tile(kAvx512, "avx512_vnni", dot_tile_avx512_vnni),
+          vbmi ? kAvx512VbmiCodes : kAvx512Codes);
 #elif defined(__aarch64__)
-    add(kNeon);
-    if (has_dot_product()) add(with_dot_tile(kNeon, "neon_dotprod", dot_tile_neon_dotprod));
+    add(kNeon, kScalarCodes);
+    if (has_dot_product()) add(with_dot_tile(kNeon, "neon_dotprod", dot_tile_neon_dotprod), kScalarCodes);
 #endif
   }
 
-  void add(const Primitives& set) {
+  void add(const Primitives& set, const CodePrimitives& codes) {
     names[count] = set.name;
-    sets[count++] = set;
+    sets[count] = set;
+    sets[count++].codes = &codes;
   }
 
   // `set` with the dot products of an extension, which take query elements of 8 bits.

@@ -69,6 +69,8 @@ struct Sink {
   uint32_t* places;
 };
 
+struct CodePrimitives;  // kernels/code_primitives.h
+
 struct Primitives {
   const char* name;
   // Of a full tile of the first pass, by FirstPass.
@@ -126,6 +128,9 @@ struct Primitives {
   // `allowed` is set, appends it and first_place + i to sinks[r], keys ascending.
   void (*filter_tile)(bool integers, const void* dots, int num_queries, const QueryFacts* queries,
                       const KeyFacts& keys, uint32_t allowed, uint32_t first_place, Sink* sinks);
+
+  // Of product codes; isa.cpp fills it in.
+  const CodePrimitives* codes = nullptr;
 };
 
 // The set in use: the best that this CPU runs, or the one that FASTRET_ISA or use_isa named.

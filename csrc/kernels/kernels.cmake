@@ -5,6 +5,9 @@ set(FASTRET_WARNINGS -Wall -Wextra $<$<BOOL:${FASTRET_WERROR}>:-Werror>)
 add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/isa.cpp
   ${KERNELS_DIR}/cpu/scalar.cpp
+  ${KERNELS_DIR}/cpu/scalar_codes.cpp
+  ${KERNELS_DIR}/cpu/product_encode.cpp
+  ${KERNELS_DIR}/cpu/product_scan.cpp
   ${KERNELS_DIR}/cpu/axes_rotation.cpp
   ${KERNELS_DIR}/cpu/error_bound.cpp
   ${KERNELS_DIR}/cpu/first_pass.cpp
@@ -32,6 +35,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(AVX512 "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c;-mprefer-vector-width=512;-Wno-uninitialized;-Wno-maybe-uninitialized")
   set_source_files_properties(${KERNELS_DIR}/cpu/avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
   set_source_files_properties(${KERNELS_DIR}/cpu/avx512_vnni.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vnni")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/avx2_codes.cpp ${KERNELS_DIR}/cpu/avx512_codes.cpp
+    ${KERNELS_DIR}/cpu/avx512_vbmi_codes.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/avx2_codes.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/avx512_codes.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/avx512_vbmi_codes.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vbmi")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/neon.cpp ${KERNELS_DIR}/cpu/neon_dotprod.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/neon_dotprod.cpp PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")

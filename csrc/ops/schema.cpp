@@ -65,4 +65,24 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   m.def("unit_rows(Tensor rows, ScalarType? out_dtype=None) -> (Tensor, Tensor)");
   // -> grad_rows [..., D] of the dtype of rows
   m.def("unit_rows_backward(Tensor grad_units, Tensor rows, Tensor inverse_norms) -> Tensor");
+  // Product-quantized rows: M codes of nbits bits each; K = 2^nbits. rows [N, D], centroids [M, K, D / M] ->
+  // codes [N, ceil(M nbits / 8)] uint8 of the nearest centroids
+  m.def("encode_product_codes(Tensor rows, Tensor centroids, int nbits) -> Tensor");
+  // codes -> rows [N, D] float32
+  m.def("decode_product_codes(Tensor codes, Tensor centroids, int nbits) -> Tensor");
+  // rows [Q, D] -> products, or squared distances, of their sub-vectors with centroids [Q, M, K] float32
+  m.def("product_tables(Tensor rows, Tensor centroids, int nbits, bool squared_l2) -> Tensor");
+  // tables [Q, M, K] float32; codes, ids [capacity] int64 and lists of them by starts and sizes [L] int64;
+  // probes [Q, P] int64 padded with -1; base [Q, P] and offsets [capacity] float32 are added to the scores;
+  // allowed [capacity] bool; each query visits max_rows rows at most (0: any number) -> scores [Q, k] float32
+  // and positions [Q, k] int64 in the arena, of equal scores the smaller id first
+  m.def(
+      "search_product_codes(Tensor tables, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor "
+      "probes, int nbits, SymInt k, bool largest, Tensor? base=None, Tensor? offsets=None, Tensor? "
+      "allowed=None, int max_rows=0) -> (Tensor, Tensor)");
+  // -> lims [Q + 1] int64, scores float32, positions int64
+  m.def(
+      "range_search_product_codes(Tensor tables, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor "
+      "probes, int nbits, float threshold, bool largest, Tensor? base=None, Tensor? offsets=None, Tensor? "
+      "allowed=None, int max_rows=0) -> (Tensor, Tensor, Tensor)");
 }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernels/params.h"
+#include "kernels/product_codes.h"
 
 namespace fastret::cpu {
 
@@ -23,6 +24,12 @@ void pack_keys(const PackKeysParams& params, const Parallel& parallel);
 void select_k(const SelectKParams& params, const Parallel& parallel);
 void pairwise_scores(const PairwiseScoresParams& params, const Parallel& parallel);
 void pair_scores(const PairScoresParams& params, const Parallel& parallel);
+// Positions in the arena, each query's in the order of ids.
+RangeFound product_range_search(const ProductRangeParams& params, const Parallel& parallel);
+void product_search(const ProductSearchParams& params, const Parallel& parallel);
+void product_tables(const ProductTablesParams& params, const Parallel& parallel);
+void product_encode(const ProductEncodeParams& params, const Parallel& parallel);
+void product_decode(const ProductDecodeParams& params, const Parallel& parallel);
 void unit_rows(const UnitRowsParams& params, const Parallel& parallel);
 void unit_rows_backward(const UnitRowsBackwardParams& params, const Parallel& parallel);
 

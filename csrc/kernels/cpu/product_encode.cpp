@@ -1,0 +1,95 @@
+// Product quantization of rows, the way back, and the tables of queries.
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "kernels/code_primitives.h"
+#include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/product_codes.h"
+
+namespace fastret::cpu {
+namespace {
+
+// Centroids with the dimensions outside: [M, sub_dim, K up to a multiple of 16]. Those beyond K are
+// infinitely far.
+class Columns {
+ public:
+  Columns(const float* centroids, int64_t num_codes, int nbits, int64_t sub_dim)
+      : sub_dim_(sub_dim),
+        count_(int64_t(1) << nbits),
+        padded_((count_ + 15) / 16 * 16),
+        columns_(size_t(num_codes * sub_dim * padded_), std::numeric_limits<float>::infinity()) {
+    for (int64_t m = 0; m < num_codes; ++m)
+      for (int64_t c = 0; c < count_; ++c)
+        for (int64_t d = 0; d < sub_dim; ++d)
+          columns_[size_t((m * sub_dim + d) * padded_ + c)] = centroids[(m * count_ + c) * sub_dim + d];
+  }
+
+  int64_t count() const { return count_; }
+  int64_t padded() const { return padded_; }
+
+  // Of sub-vector m of a row with every centroid, [padded].
+  void scores(const CodePrimitives& set, Term term, const float* row, int64_t m, float* scores) const {
+    set.column_scores(term, row + m * sub_dim_, &columns_[size_t(m * sub_dim_ * padded_)], sub_dim_, padded_,
+                      scores);
+  }
+
+ private:
+  int64_t sub_dim_, count_, padded_;
+  std::vector<float> columns_;
+};
+
+}  // namespace
+
+void product_tables(const ProductTablesParams& p, const Parallel& parallel) {
+  const Columns columns(p.centroids, p.num_codes, p.nbits, p.sub_dim);
+  const CodePrimitives& set = *primitives().codes;
+  const Term term = p.squared_l2 ? Term::squared_difference : Term::product;
+  parallel(p.count, [&](int64_t begin, int64_t end) {
+    const DefaultFloatEnvironment environment;
+    std::vector<float> padded(size_t(columns.padded()));
+    for (int64_t q = begin; q < end; ++q)
+      for (int64_t m = 0; m < p.num_codes; ++m) {
+        float* table = p.tables + (q * p.num_codes + m) * columns.count();
+        const bool fits = columns.padded() == columns.count();
+        columns.scores(set, term, p.rows + q * p.num_codes * p.sub_dim, m, fits ? table : padded.data());
+        if (!fits) std::copy_n(padded.data(), columns.count(), table);
+      }
+  });
+}
+
+void product_encode(const ProductEncodeParams& p, const Parallel& parallel) {
+  const Columns columns(p.centroids, p.num_codes, p.nbits, p.sub_dim);
+  const CodePrimitives& set = *primitives().codes;
+  const int64_t code_size = product_code_size(p.num_codes, p.nbits);
+  parallel(p.count, [&](int64_t begin, int64_t end) {
+    const DefaultFloatEnvironment environment;
+    std::vector<float> distances(size_t(columns.padded()));
+    for (int64_t i = begin; i < end; ++i) {
+      uint8_t* row = p.codes + i * code_size;
+      std::fill_n(row, code_size, uint8_t(0));
+      for (int64_t m = 0; m < p.num_codes; ++m) {
+        columns.scores(set, Term::squared_difference, p.rows + i * p.num_codes * p.sub_dim, m,
+                       distances.data());
+        put_code(row, m, p.nbits, uint32_t(set.first_smallest(distances.data(), columns.padded())));
+      }
+    }
+  });
+}
+
+void product_decode(const ProductDecodeParams& p, const Parallel& parallel) {
+  const int64_t num_centroids = int64_t(1) << p.codes.nbits;
+  with_code_reader(p.codes.nbits, [&](auto code_of) {
+    parallel(p.count, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        for (int64_t m = 0; m < p.codes.num_codes; ++m) {
+          const int code = code_of(p.codes.data + i * p.codes.code_size, m);
+          std::copy_n(p.centroids + (m * num_centroids + code) * p.sub_dim, p.sub_dim,
+                      p.rows + (i * p.codes.num_codes + m) * p.sub_dim);
+        }
+    });
+  });
+}
+
+}  // namespace fastret::cpu

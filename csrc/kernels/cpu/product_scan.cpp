@@ -1,0 +1,379 @@
+// The search of product-quantized rows. Where the instruction set looks up many bytes at once, a first pass
+// adds tables of 8-bit levels, rounded down so that their sum bounds how good a row can be; only rows that
+// could still be among the best are scored in float32. The result is that of scoring them all.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/canonical.h"
+#include "kernels/code_primitives.h"
+#include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/product_codes.h"
+#include "kernels/cpu/query_block.h"
+
+namespace fastret::cpu {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+// Queries whose levels fit the second-level cache together share the lists that a thread reads.
+constexpr int64_t kLevelBytes = 1 << 20;
+constexpr int64_t kMostBlockQueries = 256;
+constexpr int64_t kMostCodes = 65535 / 255;  // whose levels add up within 16 bits
+constexpr int64_t kRowsInFlight = 4;
+constexpr double kLargestMagnitude = 1e37;  // of sums that cannot overflow
+
+struct FoundRow {
+  float value;  // to maximise
+  int64_t id, position;
+
+  bool operator<(const FoundRow& other) const {
+    if (value == other.value && id == other.id) return position < other.position;
+    return ranks_before(value, id, other.value, other.id);
+  }
+};
+
+// The k best rows of one query.
+class BestRows {
+ public:
+  explicit BestRows(int64_t k) : k_(size_t(k)), threshold_(k ? -kInfinity : NAN) {}
+
+  // No row of a smaller value can enter.
+  float threshold() const { return threshold_; }
+
+  void push(const FoundRow& row) {
+    if (!(row.value >= threshold_)) return;  // NaN compares false
+    rows_.push_back(row);
+    if (rows_.size() < 2 * k_ + 32) return;
+    keep_best();
+    threshold_ = rows_[k_ - 1].value;
+  }
+
+  void merge(const BestRows& other) { rows_.insert(rows_.end(), other.rows_.begin(), other.rows_.end()); }
+
+  const std::vector<FoundRow>& sorted() {
+    keep_best();
+    std::sort(rows_.begin(), rows_.end());
+    return rows_;
+  }
+
+ private:
+  void keep_best() {
+    if (rows_.size() <= k_) return;
+    std::nth_element(rows_.begin(), rows_.begin() + int64_t(k_) - 1, rows_.end());
+    rows_.resize(k_);
+  }
+
+  size_t k_;
+  float threshold_;
+  std::vector<FoundRow> rows_;
+};
+
+// All rows of one query that are better than a threshold.
+class RowsAbove {
+ public:
+  explicit RowsAbove(float threshold) : threshold_(threshold) {}
+
+  float threshold() const { return threshold_; }
+  void push(const FoundRow& row) {
+    if (row.value > threshold_) rows_.push_back(row);
+  }
+  void merge(const RowsAbove& other) { rows_.insert(rows_.end(), other.rows_.begin(), other.rows_.end()); }
+  const std::vector<FoundRow>& sorted() {
+    std::sort(rows_.begin(), rows_.end(), [](const FoundRow& a, const FoundRow& b) {
+      return a.id != b.id ? a.id < b.id : a.position < b.position;
+    });
+    return rows_;
+  }
+
+ private:
+  float threshold_;
+  std::vector<FoundRow> rows_;
+};
+
+// The tables of one query in levels. A table counts its entries from the best one down, in steps that all
+// tables of the query share.
+class Levels {
+ public:
+  Levels(const CodePrimitives& set, const ProductQueries& queries, int64_t query, int64_t num_codes,
+         int64_t num_entries)
+      : levels_(size_t(num_codes * kLevels)) {
+    const float* tables = queries.tables + query * queries.query_stride;
+    std::vector<float> best(static_cast<size_t>(num_codes));
+    float range = 0;
+    for (int64_t m = 0; m < num_codes; ++m) {
+      const float* table = tables + m * queries.table_stride;
+      float smallest = table[0], largest = table[0], zero = 0;
+      for (int64_t c = 0; c < num_entries; ++c) {
+        smallest = std::min(smallest, table[c]);
+        largest = std::max(largest, table[c]);
+        zero += table[c] * 0;  // NaN from the first NaN or infinity on
+      }
+      best[size_t(m)] = queries.largest ? largest : smallest;
+      range = std::max(range, largest - smallest + zero);
+      if (std::isnan(zero)) return;
+      best_sum_ += queries.largest ? -double(largest) : double(smallest);
+      magnitude_ += std::max(std::fabs(smallest), std::fabs(largest));
+    }
+    if (!(range <= std::numeric_limits<float>::max())) return;
+    step_ = range / 255;
+    const float scale = range > 0 ? 255 / range : 0;
+    if (!std::isfinite(scale)) return;  // all tables all but constant
+    for (int64_t m = 0; m < num_codes; ++m)
+      set.quantise(tables + m * queries.table_stride, num_entries, best[size_t(m)],
+                   queries.largest ? -scale : scale, &levels_[size_t(m * kLevels)]);
+    magnitude_ += double(num_codes) * range;
+    usable_ = magnitude_ < kLargestMagnitude;
+  }
+
+  bool usable() const { return usable_; }
+  const uint8_t* data() const { return levels_.data(); }
+  float step() const { return step_; }
+
+  // What (levels) * step + (offset to minimise) of a row may be at most, for the row to reach a value. An
+  // exact sum of M terms and the bound of it differ by less than (M + 16) 2^-22 of what they are made of: M +
+  // 2 roundings of the score, two of each level, four of the bound.
+  float limit(float value, double base, double largest_offset, int64_t num_codes) const {
+    const double magnitude = magnitude_ + std::fabs(base) + largest_offset;
+    const double slack = magnitude * double(num_codes + 16) * 0x1p-22;
+    return std::nextafter(float(-double(value) - base - best_sum_ + slack), kInfinity);
+  }
+
+ private:
+  std::vector<uint8_t> levels_;  // [M, kLevels]
+  double best_sum_ = 0, magnitude_ = 0;
+  float step_ = 0;
+  bool usable_ = false;
+};
+
+// Up to kBlockRows rows of a list, made ready for the first pass.
+class RowBlock {
+ public:
+  RowBlock(const CodeLists& lists, bool largest)
+      : lists_(lists),
+        sign_(largest ? -1.0f : 1.0f),
+        block_(size_t(lists.codes.num_codes * kBlockRows)),
+        bytes_(lists.codes.nbits == 8 ? 0 : block_.size()),
+        offsets_(kBlockRows) {}
+
+  void load(const CodePrimitives& set, int64_t first, int64_t count) {
+    const ProductCodes& codes = lists_.codes;
+    const uint8_t* rows = codes.data + first * codes.code_size;
+    if (codes.nbits != 8) {
+      const PackedCodes code_of{codes.nbits};
+      for (int64_t i = 0; i < count; ++i)
+        for (int64_t m = 0; m < codes.num_codes; ++m)
+          bytes_[size_t(i * codes.num_codes + m)] = uint8_t(code_of(rows + i * codes.code_size, m));
+      rows = bytes_.data();
+    }
+    set.transpose(rows, count, codes.num_codes, block_.data());
+    largest_offset_ = 0;
+    for (int64_t i = 0; lists_.offsets && i < count; ++i) {
+      offsets_[size_t(i)] = sign_ * lists_.offsets[first + i];
+      // NaN stays: such a block goes without the first pass.
+      largest_offset_ = std::max(std::fabs(offsets_[size_t(i)]), largest_offset_);
+    }
+  }
+
+  const uint8_t* data() const { return block_.data(); }
+  const float* offsets() const { return offsets_.data(); }
+  float largest_offset() const { return largest_offset_; }
+
+ private:
+  const CodeLists& lists_;
+  float sign_;
+  std::vector<uint8_t> block_, bytes_;
+  std::vector<float> offsets_;
+  float largest_offset_ = 0;
+};
+
+struct Visit {
+  int64_t probe;  // its rank among the query's
+  int64_t list;
+  int64_t query;
+  int64_t rows;  // of the list, from its first on
+};
+
+// Some queries with one part of each list that they probe.
+template <class Found>
+class Scan {
+ public:
+  Scan(const ProductQueries& queries, const CodeLists& lists, Range mine, std::vector<Found>& found)
+      : queries_(queries),
+        lists_(lists),
+        set_(*primitives().codes),
+        mine_(mine),
+        found_(found),
+        has_first_pass_(set_.reaching && lists.codes.nbits <= 8 && lists.codes.num_codes <= kMostCodes) {}
+
+  void run(int64_t part_number, int64_t parts) {
+    const std::vector<Visit> visits = visits_of_all();
+    std::vector<Levels> levels;
+    if (has_first_pass_)
+      for (int64_t q = mine_.begin; q < mine_.end; ++q)
+        levels.emplace_back(set_, queries_, q, lists_.codes.num_codes, int64_t(1) << lists_.codes.nbits);
+    RowBlock block(lists_, queries_.largest);
+    for (size_t begin = 0, end = 0; begin < visits.size(); begin = end) {
+      while (end < visits.size() && visits[end].list == visits[begin].list) ++end;
+      const int64_t list = visits[begin].list;
+      const Range rows = part(lists_.sizes[list], part_number, parts);
+      for (int64_t first = rows.begin; first < rows.end; first += kBlockRows) {
+        const int64_t count = std::min<int64_t>(kBlockRows, rows.end - first);
+        if (has_first_pass_) block.load(set_, lists_.starts[list] + first, count);
+        for (size_t v = begin; v < end; ++v) {
+          if (visits[v].rows <= first) continue;
+          const bool bounded = has_first_pass_ && block.largest_offset() < kLargestMagnitude &&
+                               levels[size_t(visits[v].query - mine_.begin)].usable();
+          scan(visits[v], bounded ? &levels[size_t(visits[v].query - mine_.begin)] : nullptr, block,
+               lists_.starts[list] + first, std::min(count, visits[v].rows - first));
+        }
+      }
+    }
+  }
+
+ private:
+  // Nearest lists first, so that thresholds are good early; otherwise the queries of one list together.
+  std::vector<Visit> visits_of_all() const {
+    std::vector<Visit> visits;
+    for (int64_t q = mine_.begin; q < mine_.end; ++q) {
+      int64_t left = queries_.max_rows ? queries_.max_rows : std::numeric_limits<int64_t>::max();
+      for (int64_t p = 0; p < queries_.probes_of_each; ++p) {
+        const int64_t list = queries_.probes[q * queries_.probes_of_each + p];
+        if (list < 0) continue;
+        const int64_t rows = std::min(left, lists_.sizes[list]);
+        left -= rows;
+        if (rows) visits.push_back({p, list, q, rows});
+      }
+    }
+    std::sort(visits.begin(), visits.end(), [](const Visit& a, const Visit& b) {
+      if ((a.probe > 0) != (b.probe > 0)) return a.probe == 0;
+      return a.list != b.list ? a.list < b.list : a.query != b.query ? a.query < b.query : a.probe < b.probe;
+    });
+    return visits;
+  }
+
+  void scan(const Visit& visit, const Levels* levels, const RowBlock& block, int64_t first, int64_t count) {
+    Found& found = found_[size_t(visit.query - mine_.begin)];
+    const float base =
+        queries_.base ? queries_.base[visit.query * queries_.probes_of_each + visit.probe] : 0.0f;
+    uint64_t masks[kBlockRows / 64];
+    std::fill(std::begin(masks), std::end(masks), ~uint64_t(0));
+    if (levels && std::fabs(base) < kLargestMagnitude)
+      set_.reaching(levels->data(), block.data(), lists_.codes.num_codes, block.offsets(), levels->step(),
+                    levels->limit(found.threshold(), queries_.largest ? -base : base, block.largest_offset(),
+                                  lists_.codes.num_codes),
+                    masks);
+    int64_t positions[kBlockRows];
+    int64_t kept = 0;
+    for (int64_t word = 0; 64 * word < count; ++word) {
+      uint64_t mask =
+          masks[word] & (count - 64 * word >= 64 ? ~uint64_t(0) : (uint64_t(1) << (count % 64)) - 1);
+      for (; mask; mask &= mask - 1) {
+        const int64_t position = first + 64 * word + __builtin_ctzll(mask);
+        if (!lists_.allowed || lists_.allowed[position]) positions[kept++] = position;
+      }
+    }
+    if (kept)
+      with_code_reader(lists_.codes.nbits,
+                       [&](auto code_of) { score(code_of, visit.query, base, positions, kept, found); });
+  }
+
+  template <class CodeOf>
+  void score(CodeOf code_of, int64_t query, float base, const int64_t* positions, int64_t count,
+             Found& found) {
+    const ProductCodes& codes = lists_.codes;
+    const float* tables = queries_.tables + query * queries_.query_stride;
+    for (int64_t i = 0; i < count; i += kRowsInFlight) {
+      const int64_t rows = std::min(kRowsInFlight, count - i);
+      const uint8_t* row[kRowsInFlight];
+      float sums[kRowsInFlight] = {};
+      for (int64_t j = 0; j < kRowsInFlight; ++j)
+        row[j] = codes.data + positions[i + std::min(j, rows - 1)] * codes.code_size;
+      for (int64_t m = 0; m < codes.num_codes; ++m) {
+        const float* table = tables + m * queries_.table_stride;
+        for (int64_t j = 0; j < kRowsInFlight; ++j) sums[j] += table[code_of(row[j], m)];
+      }
+      for (int64_t j = 0; j < rows; ++j) {
+        const int64_t position = positions[i + j];
+        const float score = (sums[j] + (lists_.offsets ? lists_.offsets[position] : 0.0f)) + base;
+        found.push({queries_.largest ? score : -score, lists_.ids[position], position});
+      }
+    }
+  }
+
+  const ProductQueries& queries_;
+  const CodeLists& lists_;
+  const CodePrimitives& set_;
+  Range mine_;
+  std::vector<Found>& found_;  // by query of mine
+  bool has_first_pass_;
+};
+
+// Calls finish(query, found) for every query, from several threads.
+template <class Found, class Finish>
+void scan_all(const ProductQueries& queries, const CodeLists& lists, const Found& nothing,
+              const Parallel& parallel, Finish&& finish) {
+  const int64_t fitting =
+      std::clamp(kLevelBytes / (lists.codes.num_codes * kLevels + 1), int64_t(1), kMostBlockQueries);
+  const int64_t shared = (queries.count + parallel.num_threads - 1) / parallel.num_threads;
+  const int64_t block = std::max<int64_t>(1, std::min(fitting, shared));
+  const int64_t blocks = (queries.count + block - 1) / block;
+  if (blocks >= parallel.num_threads) {
+    parallel(blocks, [&](int64_t begin, int64_t end) {
+      const DefaultFloatEnvironment environment;
+      for (int64_t b = begin; b < end; ++b) {
+        const Range mine = part(queries.count, b, blocks);
+        std::vector<Found> found(size_t(mine.end - mine.begin), nothing);
+        Scan<Found>(queries, lists, mine, found).run(0, 1);
+        for (int64_t q = mine.begin; q < mine.end; ++q) finish(q, found[size_t(q - mine.begin)]);
+      }
+    });
+    return;
+  }
+  // Fewer queries than threads: each takes a part of every list.
+  const int64_t parts = parallel.num_threads;
+  std::vector<std::vector<Found>> found(size_t(parts), std::vector<Found>(size_t(queries.count), nothing));
+  parallel(parts, [&](int64_t begin, int64_t end) {
+    const DefaultFloatEnvironment environment;
+    for (int64_t p = begin; p < end; ++p)
+      Scan<Found>(queries, lists, {0, queries.count}, found[size_t(p)]).run(p, parts);
+  });
+  for (int64_t q = 0; q < queries.count; ++q) {
+    for (int64_t p = 1; p < parts; ++p) found[0][size_t(q)].merge(found[size_t(p)][size_t(q)]);
+    finish(q, found[0][size_t(q)]);
+  }
+}
+
+}  // namespace
+
+void product_search(const ProductSearchParams& p, const Parallel& parallel) {
+  scan_all(p.queries, p.lists, BestRows(p.k), parallel, [&](int64_t query, BestRows& best) {
+    const std::vector<FoundRow>& rows = best.sorted();
+    for (int64_t i = 0; i < p.k; ++i) {
+      const bool there = i < int64_t(rows.size());
+      const FoundRow row = there ? rows[size_t(i)] : FoundRow{-kInfinity, -1, -1};
+      p.scores[query * p.k + i] = p.queries.largest ? row.value : -row.value;
+      p.positions[query * p.k + i] = row.position;
+    }
+  });
+}
+
+RangeFound product_range_search(const ProductRangeParams& p, const Parallel& parallel) {
+  const float threshold = p.queries.largest ? p.threshold : -p.threshold;
+  std::vector<std::vector<FoundRow>> rows(static_cast<size_t>(p.queries.count));
+  scan_all(p.queries, p.lists, RowsAbove(threshold), parallel,
+           [&](int64_t query, RowsAbove& above) { rows[size_t(query)] = above.sorted(); });
+  RangeFound all;
+  all.lims.push_back(0);
+  for (const auto& mine : rows) {
+    for (const FoundRow& row : mine) {
+      all.scores.push_back(p.queries.largest ? row.value : -row.value);
+      all.ids.push_back(row.position);
+    }
+    all.lims.push_back(int64_t(all.ids.size()));
+  }
+  return all;
+}
+
+}  // namespace fastret::cpu
