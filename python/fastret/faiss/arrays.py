@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..ops.arrays import Metric, like, to_tensor
+from .metrics import is_similarity_metric
 
 FLT_MAX = float(np.finfo(np.float32).max)
 
@@ -94,7 +95,17 @@ def fill(operation: str, out: Any, result: Any) -> Any:
     return out
 
 
+def padded(scores: Tensor, ids: Tensor, metric: int) -> Tensor:
+    """`scores` [n, k] with the worst float32 where there is no neighbour: id -1, at the end of a row."""
+    if not ids.is_cuda and not (ids.numpy()[:, -1:] < 0).any():
+        return scores
+    return scores.masked_fill(ids < 0, -FLT_MAX if is_similarity_metric(metric) else FLT_MAX)
+
+
 def within_float32(scores: Tensor, ids: Tensor, metric: Metric) -> tuple[Tensor, Tensor]:
-    """Padding as in FAISS, whose search starts from the worst float32: no infinitely bad key is a neighbour."""
-    missing = scores == (torch.inf if metric == "l2" else -torch.inf)
-    return scores.masked_fill(missing, FLT_MAX if metric == "l2" else -FLT_MAX), ids.masked_fill(missing, -1)
+    """As FAISS, whose search starts from the worst float32: no infinitely bad key is a neighbour, its id is -1."""
+    worst = torch.inf if metric == "l2" else -torch.inf
+    # Rows are best first: the last column tells whether there is any, in numpy for its lower cost per call.
+    if not scores.is_cuda and not (scores.numpy()[:, -1:] == worst).any():
+        return scores, ids
+    return scores, ids.masked_fill(scores == worst, -1)

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ..ops import search
-from .arrays import float32_rows, in_kind_of, within_float32
+from .arrays import float32_rows, in_kind_of, padded, within_float32
 from .metrics import METRIC_L2, metric_name
 
 
@@ -49,4 +49,4 @@ def knn(xq: Any, xb: Any, k: int, metric: int = METRIC_L2, metric_arg: float = 0
     if name is None:
         raise ValueError(f"knn: metric {metric} is not known")
     scores, ids = within_float32(*search(queries, keys, k, name), name)
-    return in_kind_of(xq, scores), in_kind_of(xq, ids)
+    return in_kind_of(xq, padded(scores, ids, metric)), in_kind_of(xq, ids)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .arrays import FLT_MAX, code_rows, fill, float32_rows, id_list, in_kind_of, positive_k
-from .metrics import METRIC_L2, is_similarity_metric
+from .arrays import code_rows, fill, float32_rows, id_list, in_kind_of, padded, positive_k
+from .metrics import METRIC_L2
 from .search_parameters import SearchParameters
 from .selectors import IDSelector, selector_of
 from .struct import FaissObject
@@ -275,8 +275,7 @@ class Index(FaissObject):
         return float32_rows(self._named(operation), x, self.d, self._device)
 
     def _padded(self, scores: Tensor, ids: Tensor) -> Tensor:
-        worst = -FLT_MAX if is_similarity_metric(self.metric_type) else FLT_MAX
-        return scores.masked_fill(ids < 0, worst)
+        return padded(scores, ids, self.metric_type)
 
     def _params(self, operation: str, params: SearchParameters | None) -> SearchParameters | None:
         if params is not None and not isinstance(params, SearchParameters):
