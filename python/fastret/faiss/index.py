@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -64,10 +65,13 @@ class Index(FaissObject):
         return deserialize_index, (serialize_index(self),)
 
     def __copy__(self) -> Index:
-        from .index_io import clone_index
+        return copy.deepcopy(self)
 
-        cloned: Index = clone_index(self)
-        return cloned
+    def __deepcopy__(self, memo: dict[int, Any]) -> Index:
+        # Not through __reduce_ex__, which would write a file in memory.
+        memo[id(self)] = clone = object.__new__(type(self))
+        clone.__dict__.update((name, copy.deepcopy(value, memo)) for name, value in self.__dict__.items())
+        return clone
 
     # --- what kinds of indexes implement ---
 

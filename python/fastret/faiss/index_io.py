@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 from pathlib import Path
@@ -49,7 +50,7 @@ def deserialize_index(data: Any, io_flags: int = 0) -> Any:
 
 def clone_index(index: Index) -> Any:
     """An index of its own with the same contents."""
-    return deserialize_index(serialize_index(index))
+    return copy.deepcopy(index)
 
 
 def write_to(registry: Registry[T], value: T, f: Any, io_flags: int = 0) -> None:

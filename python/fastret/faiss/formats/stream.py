@@ -125,7 +125,11 @@ class Reader:
             self.fail(f"{size} bytes are promised behind byte {self._at}, {self._remaining} are left")
         if self._memory is not None:
             data = self._memory[self._at : self._at + size]
-            array = data.view(dtype) if isinstance(data, np.memmap) else np.frombuffer(data.tobytes(), dtype).copy()
+            if isinstance(data, np.memmap):
+                array = data.view(dtype)
+            else:
+                array = np.empty(count, dtype)
+                array.view(np.uint8)[:] = data
         else:
             array = self._filled(count, dtype)
         self._at += size
