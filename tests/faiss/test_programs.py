@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,19 +40,6 @@ def inverted_file(faiss: ModuleType, kind: str, metric: str, *arguments: Any) ->
 MAKERS: dict[str, Callable[[ModuleType], Any]] = {
     "Flat, inner product": lambda faiss: faiss.IndexFlatIP(D),
     "Flat, L2": lambda faiss: faiss.IndexFlatL2(D),
-    "Flat, L1": lambda faiss: faiss.IndexFlat(D, faiss.METRIC_L1),
-    "IDMap": lambda faiss: faiss.IndexIDMap(faiss.IndexFlatL2(D)),
-    "IDMap2": lambda faiss: faiss.IndexIDMap2(faiss.IndexFlatIP(D)),
-    "IVFFlat, L2": lambda faiss: inverted_file(faiss, "IndexIVFFlat", "METRIC_L2"),
-    "IVFFlat, inner product": lambda faiss: inverted_file(faiss, "IndexIVFFlat", "METRIC_INNER_PRODUCT"),
-    "IDMap2 of IVFFlat": lambda faiss: faiss.IndexIDMap2(inverted_file(faiss, "IndexIVFFlat", "METRIC_L2")),
-    "SQ8": lambda faiss: trained(faiss.IndexScalarQuantizer(D, faiss.ScalarQuantizer.QT_8bit)),
-    "SQfp16": lambda faiss: trained(faiss.IndexScalarQuantizer(D, faiss.ScalarQuantizer.QT_fp16)),
-    "IVFSQ8": lambda faiss: inverted_file(faiss, "IndexIVFScalarQuantizer", "METRIC_L2", faiss.ScalarQuantizer.QT_8bit),
-    "L2norm": lambda faiss: faiss.IndexPreTransform(faiss.NormalizationTransform(D), faiss.IndexFlatIP(D)),
-    "Refine": lambda faiss: faiss.IndexRefineFlat(
-        trained(faiss.IndexScalarQuantizer(D, faiss.ScalarQuantizer.QT_4bit))
-    ),
 }
 # What FAISS's kinds cannot do, by the beginning of their names here.
 ADDS_UNDER_IDS = ("IDMap", "IVF")
@@ -173,7 +161,7 @@ def assert_same_neighbours(answer: tuple[Any, Any], reference: tuple[Any, Any]) 
 
 def by_query(lims: np.ndarray, scores: np.ndarray, ids: np.ndarray) -> list[dict[int, float]]:
     lims = lims.astype(np.int64)
-    return [dict(zip(ids[a:b], scores[a:b], strict=True)) for a, b in zip(lims, lims[1:], strict=False)]
+    return [dict(zip(ids[a:b], scores[a:b], strict=True)) for a, b in itertools.pairwise(lims)]
 
 
 @pytest.mark.parametrize("kind", MAKERS)
