@@ -47,6 +47,7 @@ from .pointers import (
     rev_swig_ptr,
     swig_ptr,
 )
+from .scalar_quantizer import ScalarQuantizer
 from .search_parameters import (
     IndexRefineSearchParameters,
     IVFPQSearchParameters,
@@ -179,6 +180,7 @@ __all__ = [
     "MaybeOwnedVectorInt32",
     "MaybeOwnedVectorUInt8",
     "PyCallbackIDSelector",
+    "ScalarQuantizer",
     "SearchParameters",
     "SearchParametersHNSW",
     "SearchParametersIVF",
