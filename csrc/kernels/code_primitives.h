@@ -11,25 +11,29 @@ constexpr int kBlockRows = 256;
 // Entries of a table of levels: what 8 bits can number.
 constexpr int kLevels = 256;
 
+using Reaching = void(const uint8_t* levels, const uint8_t* block, int64_t num_codes, const float* offsets,
+                      float step, float limit, uint64_t* masks);
+
 struct CodePrimitives {
   // scores[c] = sum over d of row[d] * columns[d * n + c], or of squared differences, in the order of d, each
   // step rounded; n is a multiple of 16.
   void (*column_scores)(Term term, const float* row, const float* columns, int64_t dim, int64_t n,
                         float* scores);
 
-  // The first of the smallest of n values, n a multiple of 16; 0 where none compares.
-  int64_t (*first_smallest)(const float* values, int64_t n);
+  // The first of the columns of the smallest sum of squared differences, as column_scores adds them; 0 where
+  // no sum is below infinity.
+  int64_t (*nearest_column)(const float* row, const float* columns, int64_t dim, int64_t n);
 
-  // The first pass, or nullptr in all three where single look-ups are as fast.
+  // The first pass; nullptr where single look-ups are as fast.
   // levels[i] = min(255, (values[i] - origin) * scale), which is not negative, rounded down; n is a multiple
   // of 16.
   void (*quantise)(const float* values, int64_t n, float origin, float scale, uint8_t* levels);
-  // block[m * kBlockRows + i] = rows[i * width + m].
+  // block[b * kBlockRows + i] = rows[i * width + b].
   void (*transpose)(const uint8_t* rows, int64_t num_rows, int64_t width, uint8_t* block);
-  // Bit i of masks[i / 64]: (sum over m of levels[m * kLevels + block[m * kBlockRows + i]]) * step +
-  // offsets[i] <= limit, rounded at most twice. num_codes <= 257, so that sums fit 16 bits.
-  void (*reaching)(const uint8_t* levels, const uint8_t* block, int64_t num_codes, const float* offsets,
-                   float step, float limit, uint64_t* masks);
+  // Bit i of masks[i / 64]: (sum over m of levels[m * kLevels + code m of row i]) * step + offsets[i] <=
+  // limit, rounded at most twice. num_codes <= 257, so that sums fit 16 bits. Code m is byte m of a row in
+  // reaching_bytes; in reaching_nibbles codes 2 b and 2 b + 1 are the lower and the upper half of byte b.
+  Reaching *reaching_bytes, *reaching_nibbles;
 };
 
 }  // namespace fastret

@@ -1,49 +1,137 @@
 // The primitives of product codes with AVX2. Intrinsics and C headers only: see kernels.cmake.
-#include <immintrin.h>
-
-#include "kernels/code_primitives.h"
+#include "kernels/cpu/byte_transpose.h"
 
 namespace fastret {
 namespace {
 
+constexpr int kColumns = 2;  // vectors of them, so that as many sums are in flight
+
 template <Term term>
-void column_scores_of(const float* row, const float* columns, int64_t dim, int64_t n, float* scores) {
-  for (int64_t c = 0; c < n; c += 16) {
-    __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (int64_t d = 0; d < dim; ++d)
-      for (int j = 0; j < 2; ++j) {
-        const __m256 x = _mm256_set1_ps(row[d]), y = _mm256_loadu_ps(columns + d * n + c + 8 * j);
-        const __m256 difference = _mm256_sub_ps(x, y);
-        sums[j] = _mm256_add_ps(
-            sums[j], term == Term::product ? _mm256_mul_ps(x, y) : _mm256_mul_ps(difference, difference));
-      }
-    _mm256_storeu_ps(scores + c, sums[0]);
-    _mm256_storeu_ps(scores + c + 8, sums[1]);
-  }
+void column_sums(const float* row, const float* columns, int64_t dim, int64_t n, __m256* sums) {
+  for (int j = 0; j < kColumns; ++j) sums[j] = _mm256_setzero_ps();
+  for (int64_t d = 0; d < dim; ++d)
+    for (int j = 0; j < kColumns; ++j) {
+      const __m256 x = _mm256_set1_ps(row[d]), y = _mm256_loadu_ps(columns + d * n + 8 * j);
+      const __m256 difference = _mm256_sub_ps(x, y);
+      sums[j] = _mm256_add_ps(
+          sums[j], term == Term::product ? _mm256_mul_ps(x, y) : _mm256_mul_ps(difference, difference));
+    }
 }
 
 void column_scores(Term term, const float* row, const float* columns, int64_t dim, int64_t n, float* scores) {
-  (term == Term::product ? column_scores_of<Term::product>
-                         : column_scores_of<Term::squared_difference>)(row, columns, dim, n, scores);
+  const auto sums_of =
+      term == Term::product ? column_sums<Term::product> : column_sums<Term::squared_difference>;
+  for (int64_t c = 0; c < n; c += 8 * kColumns) {
+    __m256 sums[kColumns];
+    sums_of(row, columns + c, dim, n, sums);
+    for (int j = 0; j < kColumns; ++j) _mm256_storeu_ps(scores + c + 8 * j, sums[j]);
+  }
 }
 
-int64_t first_smallest(const float* values, int64_t n) {
-  // min(v, m) is m where v is NaN.
-  __m256 smallest = _mm256_set1_ps(__builtin_inff());
-  for (int64_t i = 0; i < n; i += 8) smallest = _mm256_min_ps(_mm256_loadu_ps(values + i), smallest);
-  smallest = _mm256_min_ps(smallest, _mm256_permute2f128_ps(smallest, smallest, 1));
-  smallest = _mm256_min_ps(smallest, _mm256_permute_ps(smallest, 0x4e));
-  smallest = _mm256_min_ps(smallest, _mm256_permute_ps(smallest, 0xb1));
-  for (int64_t i = 0; i < n; i += 8) {
-    const int equal = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(values + i), smallest, _CMP_EQ_OQ));
-    if (equal) return i + __builtin_ctz(unsigned(equal));
+int64_t nearest_column(const float* row, const float* columns, int64_t dim, int64_t n) {
+  __m256 smallest[kColumns];
+  __m256i nearest[kColumns];
+  for (int j = 0; j < kColumns; ++j) {
+    smallest[j] = _mm256_set1_ps(__builtin_inff());
+    nearest[j] = _mm256_setzero_si256();
   }
-  return 0;
+  for (int64_t c = 0; c < n; c += 8 * kColumns) {
+    __m256 sums[kColumns];
+    column_sums<Term::squared_difference>(row, columns + c, dim, n, sums);
+    for (int j = 0; j < kColumns; ++j) {
+      const __m256 less = _mm256_cmp_ps(sums[j], smallest[j], _CMP_LT_OQ);
+      smallest[j] = _mm256_blendv_ps(smallest[j], sums[j], less);
+      nearest[j] = _mm256_blendv_epi8(nearest[j], _mm256_set1_epi32(int(c)), _mm256_castps_si256(less));
+    }
+  }
+  float values[8 * kColumns];
+  int32_t firsts[8 * kColumns];
+  for (int j = 0; j < kColumns; ++j) {
+    _mm256_storeu_ps(values + 8 * j, smallest[j]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(firsts + 8 * j), nearest[j]);
+  }
+  float least = values[0];
+  int64_t best = firsts[0];
+  for (int i = 1; i < 8 * kColumns; ++i)
+    if (values[i] < least || (values[i] == least && firsts[i] + i < best)) {
+      least = values[i];
+      best = firsts[i] + i;
+    }
+  return best;
+}
+
+void quantise(const float* values, int64_t n, float origin, float scale, uint8_t* levels) {
+  for (int64_t i = 0; i < n; i += 16) {
+    __m256i words[2];
+    for (int j = 0; j < 2; ++j) {
+      const __m256 above = _mm256_sub_ps(_mm256_loadu_ps(values + i + 8 * j), _mm256_set1_ps(origin));
+      words[j] = _mm256_cvttps_epi32(_mm256_mul_ps(above, _mm256_set1_ps(scale)));
+    }
+    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(words[0], words[1]), 0xd8);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(levels + i),
+                     _mm_packus_epi16(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1)));
+  }
+}
+
+// Sums of 32 rows in 16 bits. Adding whole words adds the odd bytes into the upper halves, too: what they
+// come to is subtracted at the end, modulo 2^16.
+struct Sums {
+  __m256i words = _mm256_setzero_si256(), odd = _mm256_setzero_si256();
+
+  void add(__m256i bytes) {
+    words = _mm256_add_epi16(words, bytes);
+    odd = _mm256_add_epi16(odd, _mm256_srli_epi16(bytes, 8));
+  }
+
+  // Bit i: sum i * step + offset i <= limit.
+  uint32_t reaching(const float* offsets, __m256 step, __m256 limit) const {
+    const __m256i even = _mm256_sub_epi16(words, _mm256_slli_epi16(odd, 8));
+    // 128-bit lane i holds rows 16 i on and 16 i + 8 on.
+    const __m256i low = _mm256_unpacklo_epi16(even, odd), high = _mm256_unpackhi_epi16(even, odd);
+    const __m128i quarters[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
+                                 _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
+    uint32_t mask = 0;
+    for (int i = 0; i < 4; ++i) {
+      const __m256 sum = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(quarters[i]));
+      const __m256 lower = _mm256_add_ps(_mm256_mul_ps(sum, step), _mm256_loadu_ps(offsets + 8 * i));
+      mask |= uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(lower, limit, _CMP_LE_OQ))) << (8 * i);
+    }
+    return mask;
+  }
+};
+
+void reaching_nibbles(const uint8_t* levels, const uint8_t* block, int64_t num_codes, const float* offsets,
+                      float step, float limit, uint64_t* masks) {
+  constexpr int kVectors = 4;  // whose sums stay in registers
+  const __m256i lower_half = _mm256_set1_epi8(15);
+  for (int first = 0; first < kBlockRows; first += 32 * kVectors) {
+    Sums sums[kVectors];
+    for (int64_t m = 0; m < num_codes; m += 2) {
+      const auto table = [&](int64_t code) {
+        return _mm256_broadcastsi128_si256(
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + code * kLevels)));
+      };
+      const __m256i lower = table(m), upper = m + 1 < num_codes ? table(m + 1) : _mm256_setzero_si256();
+      for (int v = 0; v < kVectors; ++v) {
+        const __m256i codes =
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + m / 2 * kBlockRows + first + 32 * v));
+        sums[v].add(_mm256_shuffle_epi8(lower, _mm256_and_si256(codes, lower_half)));
+        sums[v].add(_mm256_shuffle_epi8(upper, _mm256_and_si256(_mm256_srli_epi16(codes, 4), lower_half)));
+      }
+    }
+    for (int v = 0; v < kVectors; v += 2) {
+      const float* mine = offsets + first + 32 * v;
+      const __m256 steps = _mm256_set1_ps(step), limits = _mm256_set1_ps(limit);
+      masks[(first + 32 * v) / 64] = sums[v].reaching(mine, steps, limits) |
+                                     uint64_t(sums[v + 1].reaching(mine + 32, steps, limits)) << 32;
+    }
+  }
 }
 
 }  // namespace
 
 extern const CodePrimitives kAvx2Codes;
-const CodePrimitives kAvx2Codes = {column_scores, first_smallest, nullptr, nullptr, nullptr};
+const CodePrimitives kAvx2Codes = {column_scores,   nearest_column, quantise,
+                                   transpose_bytes, nullptr,        reaching_nibbles};
 
 }  // namespace fastret

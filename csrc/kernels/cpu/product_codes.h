@@ -6,27 +6,43 @@
 
 namespace fastret::cpu {
 
-struct ByteCodes {
-  static constexpr int kBits = 8;
-  int operator()(const uint8_t* row, int64_t m) const { return row[m]; }
+// Gives the codes of a row one after the other, and looks at no byte beyond them.
+class ByteReader {
+ public:
+  explicit ByteReader(const uint8_t* row) : at_(row) {}
+  uint32_t next() { return *at_++; }
+
+ private:
+  const uint8_t* at_;
 };
 
-struct PackedCodes {
-  int nbits;
-  // A code touches at most three bytes; the last one of a row may not be read beyond.
-  int operator()(const uint8_t* row, int64_t m) const {
-    const int64_t first = m * nbits, last = first + nbits - 1;
-    uint32_t bytes = 0;
-    for (int64_t byte = first / 8; byte <= last / 8; ++byte)
-      bytes |= uint32_t(row[byte]) << (8 * (byte - first / 8));
-    return int(bytes >> (first % 8) & ((1u << nbits) - 1));
+class BitReader {
+ public:
+  BitReader(const uint8_t* row, int nbits) : at_(row), nbits_(nbits) {}
+
+  uint32_t next() {
+    for (; left_ < nbits_; left_ += 8) bits_ |= uint32_t(*at_++) << left_;
+    const uint32_t code = bits_ & ((1u << nbits_) - 1);
+    bits_ >>= nbits_;
+    left_ -= nbits_;
+    return code;
   }
+
+ private:
+  const uint8_t* at_;
+  int nbits_, left_ = 0;
+  uint32_t bits_ = 0;
 };
 
-// Calls f with the reader for codes of nbits bits.
+// Calls f(makes a reader of a row) for codes of nbits bits.
 template <class F>
 void with_code_reader(int nbits, F&& f) {
-  nbits == ByteCodes::kBits ? f(ByteCodes{}) : f(PackedCodes{nbits});
+  if (nbits == 8)
+    f([](const uint8_t* row) { return ByteReader(row); });
+  else if (nbits == 4)
+    f([](const uint8_t* row) { return BitReader(row, 4); });
+  else
+    f([nbits](const uint8_t* row) { return BitReader(row, nbits); });
 }
 
 // Adds code m to a row that was zero before.

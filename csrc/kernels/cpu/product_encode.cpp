@@ -34,6 +34,10 @@ class Columns {
     set.column_scores(term, row + m * sub_dim_, &columns_[size_t(m * sub_dim_ * padded_)], sub_dim_, padded_,
                       scores);
   }
+  int64_t nearest(const CodePrimitives& set, const float* row, int64_t m) const {
+    return set.nearest_column(row + m * sub_dim_, &columns_[size_t(m * sub_dim_ * padded_)], sub_dim_,
+                              padded_);
+  }
 
  private:
   int64_t sub_dim_, count_, padded_;
@@ -65,29 +69,25 @@ void product_encode(const ProductEncodeParams& p, const Parallel& parallel) {
   const int64_t code_size = product_code_size(p.num_codes, p.nbits);
   parallel(p.count, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
-    std::vector<float> distances(size_t(columns.padded()));
     for (int64_t i = begin; i < end; ++i) {
       uint8_t* row = p.codes + i * code_size;
       std::fill_n(row, code_size, uint8_t(0));
-      for (int64_t m = 0; m < p.num_codes; ++m) {
-        columns.scores(set, Term::squared_difference, p.rows + i * p.num_codes * p.sub_dim, m,
-                       distances.data());
-        put_code(row, m, p.nbits, uint32_t(set.first_smallest(distances.data(), columns.padded())));
-      }
+      for (int64_t m = 0; m < p.num_codes; ++m)
+        put_code(row, m, p.nbits, uint32_t(columns.nearest(set, p.rows + i * p.num_codes * p.sub_dim, m)));
     }
   });
 }
 
 void product_decode(const ProductDecodeParams& p, const Parallel& parallel) {
   const int64_t num_centroids = int64_t(1) << p.codes.nbits;
-  with_code_reader(p.codes.nbits, [&](auto code_of) {
+  with_code_reader(p.codes.nbits, [&](auto reader_of) {
     parallel(p.count, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        for (int64_t m = 0; m < p.codes.num_codes; ++m) {
-          const int code = code_of(p.codes.data + i * p.codes.code_size, m);
-          std::copy_n(p.centroids + (m * num_centroids + code) * p.sub_dim, p.sub_dim,
+      for (int64_t i = begin; i < end; ++i) {
+        auto reader = reader_of(p.codes.data + i * p.codes.code_size);
+        for (int64_t m = 0; m < p.codes.num_codes; ++m)
+          std::copy_n(p.centroids + (m * num_centroids + reader.next()) * p.sub_dim, p.sub_dim,
                       p.rows + (i * p.codes.num_codes + m) * p.sub_dim);
-        }
+      }
     });
   });
 }

@@ -2,6 +2,7 @@
 // adds tables of 8-bit levels, rounded down so that their sum bounds how good a row can be; only rows that
 // could still be among the best are scored in float32. The result is that of scoring them all.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -147,27 +148,34 @@ class Levels {
   bool usable_ = false;
 };
 
+// Codes of 4 bits are looked up as they are, others as bytes.
+int first_pass_bits(int nbits) {
+  return nbits == 4 ? 4 : 8;
+}
+
 // Up to kBlockRows rows of a list, made ready for the first pass.
 class RowBlock {
  public:
   RowBlock(const CodeLists& lists, bool largest)
       : lists_(lists),
         sign_(largest ? -1.0f : 1.0f),
+        bits_(first_pass_bits(lists.codes.nbits)),
         block_(size_t(lists.codes.num_codes * kBlockRows)),
-        bytes_(lists.codes.nbits == 8 ? 0 : block_.size()),
+        bytes_(lists.codes.nbits == bits_ ? 0 : block_.size()),
         offsets_(kBlockRows) {}
 
   void load(const CodePrimitives& set, int64_t first, int64_t count) {
     const ProductCodes& codes = lists_.codes;
     const uint8_t* rows = codes.data + first * codes.code_size;
-    if (codes.nbits != 8) {
-      const PackedCodes code_of{codes.nbits};
-      for (int64_t i = 0; i < count; ++i)
+    if (codes.nbits != bits_) {
+      for (int64_t i = 0; i < count; ++i) {
+        BitReader reader(rows + i * codes.code_size, codes.nbits);
         for (int64_t m = 0; m < codes.num_codes; ++m)
-          bytes_[size_t(i * codes.num_codes + m)] = uint8_t(code_of(rows + i * codes.code_size, m));
+          bytes_[size_t(i * codes.num_codes + m)] = uint8_t(reader.next());
+      }
       rows = bytes_.data();
     }
-    set.transpose(rows, count, codes.num_codes, block_.data());
+    set.transpose(rows, count, bits_ == 4 ? codes.code_size : codes.num_codes, block_.data());
     largest_offset_ = 0;
     for (int64_t i = 0; lists_.offsets && i < count; ++i) {
       offsets_[size_t(i)] = sign_ * lists_.offsets[first + i];
@@ -183,6 +191,7 @@ class RowBlock {
  private:
   const CodeLists& lists_;
   float sign_;
+  int bits_;
   std::vector<uint8_t> block_, bytes_;
   std::vector<float> offsets_;
   float largest_offset_ = 0;
@@ -205,7 +214,8 @@ class Scan {
         set_(*primitives().codes),
         mine_(mine),
         found_(found),
-        has_first_pass_(set_.reaching && lists.codes.nbits <= 8 && lists.codes.num_codes <= kMostCodes) {}
+        reaching_(first_pass_bits(lists.codes.nbits) == 4 ? set_.reaching_nibbles : set_.reaching_bytes),
+        has_first_pass_(reaching_ && lists.codes.nbits <= 8 && lists.codes.num_codes <= kMostCodes) {}
 
   void run(int64_t part_number, int64_t parts) {
     const std::vector<Visit> visits = visits_of_all();
@@ -260,10 +270,10 @@ class Scan {
     uint64_t masks[kBlockRows / 64];
     std::fill(std::begin(masks), std::end(masks), ~uint64_t(0));
     if (levels && std::fabs(base) < kLargestMagnitude)
-      set_.reaching(levels->data(), block.data(), lists_.codes.num_codes, block.offsets(), levels->step(),
-                    levels->limit(found.threshold(), queries_.largest ? -base : base, block.largest_offset(),
-                                  lists_.codes.num_codes),
-                    masks);
+      reaching_(levels->data(), block.data(), lists_.codes.num_codes, block.offsets(), levels->step(),
+                levels->limit(found.threshold(), queries_.largest ? -base : base, block.largest_offset(),
+                              lists_.codes.num_codes),
+                masks);
     int64_t positions[kBlockRows];
     int64_t kept = 0;
     for (int64_t word = 0; 64 * word < count; ++word) {
@@ -276,23 +286,25 @@ class Scan {
     }
     if (kept)
       with_code_reader(lists_.codes.nbits,
-                       [&](auto code_of) { score(code_of, visit.query, base, positions, kept, found); });
+                       [&](auto reader_of) { score(reader_of, visit.query, base, positions, kept, found); });
   }
 
-  template <class CodeOf>
-  void score(CodeOf code_of, int64_t query, float base, const int64_t* positions, int64_t count,
+  template <class ReaderOf>
+  void score(ReaderOf reader_of, int64_t query, float base, const int64_t* positions, int64_t count,
              Found& found) {
     const ProductCodes& codes = lists_.codes;
     const float* tables = queries_.tables + query * queries_.query_stride;
     for (int64_t i = 0; i < count; i += kRowsInFlight) {
       const int64_t rows = std::min(kRowsInFlight, count - i);
-      const uint8_t* row[kRowsInFlight];
+      const auto reader = [&](int64_t j) {
+        return reader_of(codes.data + positions[i + std::min(j, rows - 1)] * codes.code_size);
+      };
+      auto readers = std::array{reader(0), reader(1), reader(2), reader(3)};
+      static_assert(readers.size() == kRowsInFlight);
       float sums[kRowsInFlight] = {};
-      for (int64_t j = 0; j < kRowsInFlight; ++j)
-        row[j] = codes.data + positions[i + std::min(j, rows - 1)] * codes.code_size;
       for (int64_t m = 0; m < codes.num_codes; ++m) {
         const float* table = tables + m * queries_.table_stride;
-        for (int64_t j = 0; j < kRowsInFlight; ++j) sums[j] += table[code_of(row[j], m)];
+        for (int64_t j = 0; j < kRowsInFlight; ++j) sums[j] += table[readers[size_t(j)].next()];
       }
       for (int64_t j = 0; j < rows; ++j) {
         const int64_t position = positions[i + j];
@@ -307,6 +319,7 @@ class Scan {
   const CodePrimitives& set_;
   Range mine_;
   std::vector<Found>& found_;  // by query of mine
+  Reaching* reaching_;
   bool has_first_pass_;
 };
 

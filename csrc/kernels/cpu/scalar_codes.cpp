@@ -13,18 +13,29 @@ void column_scores(Term term, const float* row, const float* columns, int64_t di
     }
 }
 
-int64_t first_smallest(const float* values, int64_t n) {
-  int64_t best = 0;
-  float smallest = values[0];
-  for (int64_t i = 1; i < n; ++i)
-    // A NaN in front gives way to anything that compares.
-    if (values[i] < smallest || (smallest != smallest && values[i] == values[i])) smallest = values[best = i];
-  return best;
+int64_t nearest_column(const float* row, const float* columns, int64_t dim, int64_t n) {
+  constexpr int64_t kTogether = 16;
+  float smallest = __builtin_inff();
+  int64_t nearest = 0;
+  for (int64_t c = 0; c < n; c += kTogether) {
+    float sums[kTogether] = {};
+    for (int64_t d = 0; d < dim; ++d)
+      for (int64_t i = 0; i < kTogether; ++i) {
+        const float difference = row[d] - columns[d * n + c + i];
+        sums[i] += difference * difference;
+      }
+    for (int64_t i = 0; i < kTogether; ++i)
+      if (sums[i] < smallest) {
+        smallest = sums[i];
+        nearest = c + i;
+      }
+  }
+  return nearest;
 }
 
 }  // namespace
 
 extern const CodePrimitives kScalarCodes;
-const CodePrimitives kScalarCodes = {column_scores, first_smallest, nullptr, nullptr, nullptr};
+const CodePrimitives kScalarCodes = {column_scores, nearest_column, nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace fastret
