@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .pointers import Pointer, rev_swig_ptr
 from .struct import FaissObject
 
 _BLOCKS = 1024  # FAISS fills long arrays in so many parts, each from its own generator
@@ -30,12 +31,13 @@ class RandomGenerator(FaissObject):
         return words[::2] | (words[1::2] << 31)
 
     def _floats(self, n: int) -> NDArray[np.float32]:
-        return self._words(n).astype(np.float32) / np.float32(2**32 - 1)
+        floats: NDArray[np.float32] = self._words(n).astype(np.float32) / np.float32(2**32 - 1)
+        return floats
 
     def _doubles(self, n: int) -> NDArray[np.float64]:
         return self._words(n) / float(2**32 - 1)
 
-    def rand_int(self, max: int | None = None) -> int:  # noqa: A002
+    def rand_int(self, max: int | None = None) -> int:
         """An integer from 0 to 2**31 - 1, or below `max`."""
         word = int(self._words(1)[0])
         return word & 0x7FFFFFFF if max is None else word % operator.index(max)
@@ -67,13 +69,14 @@ class SplitMix64RandomGenerator(FaissObject):
         self.state = int(z[-1]) if n else self.state
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        words: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+        return words
 
     def next(self) -> int:
         """An integer from 0 to 2**64 - 1."""
         return int(self._words(1)[0])
 
-    def rand_int(self, max: int | None = None) -> int:  # noqa: A002
+    def rand_int(self, max: int | None = None) -> int:
         """An integer from 0 to 2**31 - 1, or below `max`."""
         word = self.next()
         return word & 0x7FFFFFFF if max is None else word % operator.index(max)
@@ -92,38 +95,48 @@ class SplitMix64RandomGenerator(FaissObject):
 
 
 def permutation(n: int, seed: int, count: int | None = None) -> NDArray[np.int64]:
-    """The first `count` entries of `rand_perm`'s permutation of n, or all.
+    """The first `count` entries of `rand_perm`'s permutation of n, or all."""
+    return _swapped(n, RandomGenerator(seed), n if count is None else count)
 
-    FAISS swaps entry t with entry targets[t] >= t, one t after the other. Without the loop: just before its own
-    swap, place t holds what the last earlier swap with target t moved there from its own place, and so on.
+
+def _swapped(n: int, generator: RandomGenerator | SplitMix64RandomGenerator, count: int) -> NDArray[np.int64]:
+    """The first `count` of 0 ... n - 1 after entry t was swapped with entry targets[t] >= t, one t after the other.
+
+    Without that loop: just before its own swap, place t holds what the last earlier swap with target t moved there
+    from its own place, and so on.
     """
-    count = n if count is None else count
-    steps = np.arange(count)
+    steps: NDArray[np.int64] = np.arange(count)
     targets = steps.copy()
     swaps = max(min(count, n - 1), 0)
-    targets[:swaps] += RandomGenerator(seed)._words(swaps) % (n - steps[:swaps])
+    targets[:swaps] += (generator._words(swaps) % (n - steps[:swaps]).astype(np.uint64)).astype(np.int64)
     source = steps.copy()  # of what place t holds: the last assignment to a repeated target stays
     moved = (targets > steps) & (targets < count)
     source[targets[moved]] = steps[moved]
     held = source
     while not np.array_equal(held, held[held]):
         held = held[held]
-    entries = targets.copy()
+    entries: NDArray[np.int64] = targets.copy()
     order = np.argsort(targets, kind="stable")
     again = targets[order[1:]] == targets[order[:-1]]
     entries[order[1:][again]] = held[order[:-1][again]]
     return entries
 
 
-def rand_perm(perm: NDArray[np.int32], n: int, seed: int) -> None:
-    """Fill perm [n] with a permutation of 0 ... n - 1."""
-    perm[:n] = permutation(n, seed)
+def rand_perm(perm: Pointer, n: int, seed: int) -> None:
+    """Fill perm [n] int32 with a permutation of 0 ... n - 1."""
+    rev_swig_ptr(perm, n)[:] = permutation(n, seed)
 
 
-def _fill(x: NDArray[Any], n: int, seed: int, draw: Callable[[RandomGenerator, int], NDArray[Any]]) -> None:
-    flat = x.reshape(-1)
-    for part, generator in _parts(n, seed):
+def rand_perm_splitmix64(perm: Pointer, n: int, seed: int) -> None:
+    """As rand_perm, from the other generator."""
+    rev_swig_ptr(perm, n)[:] = _swapped(n, SplitMix64RandomGenerator(seed), n)
+
+
+def _filled(values: NDArray[Any], seed: int, draw: Callable[[RandomGenerator, int], NDArray[Any]]) -> NDArray[Any]:
+    flat = values.reshape(-1)
+    for part, generator in _parts(flat.size, seed):
         flat[part] = draw(generator, part.stop - part.start)
+    return values
 
 
 def _parts(n: int, seed: int) -> Iterator[tuple[slice, RandomGenerator]]:
@@ -142,56 +155,49 @@ def _normals(generator: RandomGenerator, n: int) -> NDArray[np.float64]:
         points = np.concatenate([points, drawn[np.square(drawn).sum(1) < 1]])
     points = points[: (n + 1) // 2]
     squares = np.square(points).sum(1, keepdims=True)
-    return (points * np.sqrt(-2.0 * np.log(squares) / squares)).reshape(-1)[:n]
+    normals: NDArray[np.float64] = points * np.sqrt(-2.0 * np.log(squares) / squares)
+    return normals.reshape(-1)[:n]
 
 
-def float_rand(x: NDArray[np.float32], n: int, seed: int) -> None:
-    """Fill x [n] uniformly between 0 and 1."""
-    _fill(x, n, seed, RandomGenerator._floats)
+def float_rand(x: Pointer, n: int, seed: int) -> None:
+    """Fill x [n] float32 uniformly between 0 and 1."""
+    _filled(rev_swig_ptr(x, n), seed, RandomGenerator._floats)
 
 
-def float_randn(x: NDArray[np.float32], n: int, seed: int) -> None:
-    """Fill x [n] from the normal distribution."""
-    _fill(x, n, seed, _normals)
+def float_randn(x: Pointer, n: int, seed: int) -> None:
+    """Fill x [n] float32 from the normal distribution."""
+    _filled(rev_swig_ptr(x, n), seed, _normals)
 
 
-def int64_rand(x: NDArray[np.int64], n: int, seed: int) -> None:
-    """Fill x [n] uniformly from 0 to 2**62 - 1."""
-    _fill(x, n, seed, RandomGenerator._positive)
+def int64_rand(x: Pointer, n: int, seed: int) -> None:
+    """Fill x [n] int64 uniformly from 0 to 2**62 - 1."""
+    _filled(rev_swig_ptr(x, n), seed, RandomGenerator._positive)
 
 
-def int64_rand_max(x: NDArray[np.int64], n: int, max: int, seed: int) -> None:  # noqa: A002
-    """Fill x [n] uniformly below max."""
-    _fill(x, n, seed, lambda generator, m: generator._positive(m) % max)
+def int64_rand_max(x: Pointer, n: int, max: int, seed: int) -> None:
+    """Fill x [n] int64 uniformly below max."""
+    _filled(rev_swig_ptr(x, n), seed, lambda generator, m: generator._positive(m) % max)
 
 
-def byte_rand(x: NDArray[np.uint8], n: int, seed: int) -> None:
-    """Fill x [n] uniformly from 0 to 255."""
-    _fill(x, n, seed, lambda generator, m: generator._positive(m).astype(np.uint8))
+def byte_rand(x: Pointer, n: int, seed: int) -> None:
+    """Fill x [n] uint8 uniformly from 0 to 255."""
+    _filled(rev_swig_ptr(x, n), seed, lambda generator, m: generator._positive(m).astype(np.uint8))
 
 
 def rand(n: int | tuple[int, ...], seed: int = 12345) -> NDArray[np.float32]:
     """n (a number or a shape) values uniform between 0 and 1, float32."""
-    values = np.empty(n, dtype=np.float32)
-    float_rand(values, values.size, seed)
-    return values
+    return _filled(np.empty(n, np.float32), seed, RandomGenerator._floats)
 
 
 def randn(n: int | tuple[int, ...], seed: int = 12345) -> NDArray[np.float32]:
     """n (a number or a shape) values of the normal distribution, float32."""
-    values = np.empty(n, dtype=np.float32)
-    float_randn(values, values.size, seed)
-    return values
+    return _filled(np.empty(n, np.float32), seed, _normals)
 
 
 def randint(n: int | tuple[int, ...], seed: int = 12345, vmax: int | None = None) -> NDArray[np.int64]:
     """n (a number or a shape) integers from 0 to 2**62 - 1 or below vmax, int64."""
-    values = np.empty(n, dtype=np.int64)
-    if vmax is None:
-        int64_rand(values, values.size, seed)
-    else:
-        int64_rand_max(values, values.size, vmax, seed)
-    return values
+    values = _filled(np.empty(n, np.int64), seed, RandomGenerator._positive)
+    return values if vmax is None else values % vmax
 
 
 lrand = randint

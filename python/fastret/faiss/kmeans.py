@@ -1,0 +1,74 @@
+"""faiss.Kmeans: k-means of arrays."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .arrays import float32_rows
+from .clustering import Clustering, ClusteringParameters
+from .flat import IndexFlatIP, IndexFlatL2
+from .index import Index
+
+_STATISTICS = ("obj", "time", "time_search", "imbalance_factor", "nsplit")
+
+
+class Kmeans:
+    """k-means of vectors of d into k clusters: faiss.Kmeans(d, k, niter=25, spherical=False, gpu=False, ...).
+
+    Keywords are the fields of ClusteringParameters; an AttributeError for others. After `train`: centroids [k, d]
+    float32, obj [iterations] (the objective of each) and iteration_stats, a list of dicts.
+    """
+
+    centroids: NDArray[np.float32] | None
+    obj: NDArray[np.float64] | None
+    iteration_stats: list[dict[str, Any]] | None
+    index: Index
+
+    def __init__(self, d: int, k: int, **kwargs: Any) -> None:
+        self.d = operator.index(d)
+        self.reset(k)
+        self.gpu: bool | int = kwargs.pop("gpu", False)
+        self.cp = ClusteringParameters()
+        for name, value in kwargs.items():
+            getattr(self.cp, name)
+            setattr(self.cp, name, value)
+        self.set_index()
+
+    def set_index(self) -> None:
+        self.index = IndexFlatIP(self.d) if self.cp.spherical else IndexFlatL2(self.d)
+
+    def reset(self, k: int | None = None) -> None:
+        """Forget the centroids, for a clustering into k others."""
+        if k is not None:
+            self.k = int(k)
+        self.centroids = self.obj = self.iteration_stats = None
+
+    def train(self, x: Any, weights: Any = None, init_centroids: Any = None) -> float:
+        """Cluster x [n, d], numpy of any real dtype or torch; returns the last objective.
+
+        weights [n]: of the vectors in the means. init_centroids [<= k, d]: where to start. Raises what
+        Clustering.train does.
+        """
+        clustering = Clustering(self.d, self.k, self.cp)
+        if init_centroids is not None:
+            clustering._centroids = float32_rows("Kmeans.train", init_centroids, self.d)
+        clustering.train(float32_rows("Kmeans.train", x, self.d), self.index, weights)
+        self.centroids = clustering._centroids.numpy()
+        statistics = [clustering.iteration_stats.at(i) for i in range(clustering.iteration_stats.size())]
+        self.obj = np.array([iteration.obj for iteration in statistics])
+        self.iteration_stats = [{name: getattr(s, name) for name in _STATISTICS} for s in statistics]
+        return float(self.obj[-1]) if len(self.obj) else 0.0
+
+    def assign(self, x: Any) -> tuple[Any, Any]:
+        """Scores [n] and ids [n] of the nearest centroid of each vector x [n, d]."""
+        if self.centroids is None:
+            raise AssertionError("Kmeans.assign: there are no centroids; call train first")
+        self.index.reset()
+        self.index.add(torch.from_numpy(self.centroids))
+        scores, ids = self.index.search(x, 1)
+        return scores.reshape(-1), ids.reshape(-1)
