@@ -136,7 +136,7 @@ def test_a_field_may_be_of_other_elements_and_read_only() -> None:
     ours.copy_array_to_vector(np.arange(6, 12, dtype=np.float32).view(np.uint8), quantizer.codes)
     np.testing.assert_array_equal(quantizer._centroids, np.arange(6, 12).reshape(2, 3))
     with pytest.raises(TypeError, match="Quantizer: a UInt8Vector is needed, got list"):
-        quantizer.codes = [1]
+        quantizer.codes = [1]  # type: ignore[assignment]
 
 
 @BOTH
