@@ -18,9 +18,18 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/rescore.cpp
   ${KERNELS_DIR}/cpu/search.cpp
   ${KERNELS_DIR}/cpu/range_search.cpp
+  ${KERNELS_DIR}/cpu/list_range_search.cpp
+  ${KERNELS_DIR}/cpu/list_rows.cpp
+  ${KERNELS_DIR}/cpu/list_scan.cpp
+  ${KERNELS_DIR}/cpu/list_search.cpp
   ${KERNELS_DIR}/cpu/select_k.cpp
   ${KERNELS_DIR}/cpu/pair_scores.cpp
   ${KERNELS_DIR}/cpu/pairwise_scores.cpp
+  ${KERNELS_DIR}/cpu/row_sums.cpp
+  ${KERNELS_DIR}/cpu/hnsw_add.cpp
+  ${KERNELS_DIR}/cpu/hnsw_search.cpp
+  ${KERNELS_DIR}/cpu/hamming.cpp
+  ${KERNELS_DIR}/cpu/hamming_scalar.cpp
   ${KERNELS_DIR}/cpu/unit_rows.cpp)
 
 # One translation unit per instruction set, each with the flags of that set only. These files include intrinsics
@@ -40,6 +49,12 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${KERNELS_DIR}/cpu/avx2_codes.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
   set_source_files_properties(${KERNELS_DIR}/cpu/avx512_codes.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
   set_source_files_properties(${KERNELS_DIR}/cpu/avx512_vbmi_codes.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vbmi")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/row_sums_avx2.cpp ${KERNELS_DIR}/cpu/row_sums_avx512.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/row_sums_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/row_sums_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/hamming_avx2.cpp ${KERNELS_DIR}/cpu/hamming_avx512.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/hamming_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2};-mpopcnt")
+  set_source_files_properties(${KERNELS_DIR}/cpu/hamming_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vpopcntdq")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/neon.cpp ${KERNELS_DIR}/cpu/neon_dotprod.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/neon_dotprod.cpp PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")

@@ -85,4 +85,46 @@ STABLE_TORCH_LIBRARY(fastret, m) {
       "range_search_product_codes(Tensor tables, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor "
       "probes, int nbits, float threshold, bool largest, Tensor? base=None, Tensor? offsets=None, Tensor? "
       "allowed=None, int max_rows=0) -> (Tensor, Tensor, Tensor)");
+  // A graph of vectors [N, D] float32 as FAISS holds it: offsets [N + 1] int64, level_starts [L + 1] and
+  // neighbors int32, entry [2] int32 (a vector and its level, or -1). Links vectors[first:], which are on so
+  // many levels [N] int32, into it
+  m.def(
+      "hnsw_add_(Tensor vectors, int first, Tensor levels, Tensor offsets, Tensor level_starts, int metric, "
+      "int ef_construction, float prune_headroom, bool keep_max_size_level0, Tensor(a!) neighbors, Tensor(b!) "
+      "entry) -> ()");
+  // -> scores [Q, K] float32, ids [Q, K] int64, and the numbers of searches, of those that exhausted their
+  // candidates, of distances and of hops [4] int64
+  m.def(
+      "hnsw_search(Tensor queries, Tensor vectors, Tensor offsets, Tensor level_starts, Tensor neighbors, "
+      "Tensor entry, SymInt k, int metric, int ef, bool check_relative_distance, Tensor? allowed=None) -> "
+      "(Tensor, Tensor, Tensor)");
+  // -> lims [Q + 1] int64, scores float32, ids int64, and the numbers
+  m.def(
+      "hnsw_range_search(Tensor queries, Tensor vectors, Tensor offsets, Tensor level_starts, Tensor "
+      "neighbors, Tensor entry, float radius, int metric, int ef, bool check_relative_distance, Tensor? "
+      "allowed=None) -> (Tensor, Tensor, Tensor, Tensor)");
+  // queries [Q, B], keys [N, B] uint8, allowed [N] bool; ids [N], starts [L], sizes [L] and probes [Q, P] int64,
+  // all or none: keys in inverted lists, of which a query visits its probes (-1: none) -> Hamming distances
+  // [Q, K] int32, ids [Q, K] int64
+  m.def(
+      "hamming_search(Tensor queries, Tensor keys, SymInt k, Tensor? allowed=None, Tensor? ids=None, Tensor? "
+      "starts=None, Tensor? sizes=None, Tensor? probes=None) -> (Tensor, Tensor)");
+  // -> lims [Q + 1] int64, distances below the radius int32, ids int64
+  m.def(
+      "hamming_range_search(Tensor queries, Tensor keys, int radius, Tensor? allowed=None, Tensor? ids=None, "
+      "Tensor? starts=None, Tensor? sizes=None, Tensor? probes=None) -> (Tensor, Tensor, Tensor)");
+  // Inverted lists in one arena: codes [capacity, bytes] uint8 of rows of a codec (kernels/inverted_lists.h), ids
+  // [capacity] int64, of list l the rows starts[l] ... starts[l] + sizes[l] - 1; queries [Q, D] float32 visit the
+  // lists probes [Q, P] int64, -1: none; codec_params [2, D] float32, centroids [L, D] float32 to be added to the
+  // rows, allowed [capacity] bool; each query visits max_rows rows at most, 0: any number -> scores [Q, K] float32,
+  // positions [Q, K] int64 in the arena, equal scores by id
+  m.def(
+      "search_lists(Tensor queries, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor probes, "
+      "SymInt k, int metric, int codec=0, Tensor? codec_params=None, Tensor? centroids=None, Tensor? "
+      "allowed=None, SymInt max_rows=0) -> (Tensor, Tensor)");
+  // -> lims [Q + 1] int64, scores float32, positions int64, of each query in the order of their ids
+  m.def(
+      "range_search_lists(Tensor queries, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor "
+      "probes, float threshold, int metric, int codec=0, Tensor? codec_params=None, Tensor? centroids=None, "
+      "Tensor? allowed=None, SymInt max_rows=0) -> (Tensor, Tensor, Tensor)");
 }

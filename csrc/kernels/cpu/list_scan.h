@@ -1,0 +1,168 @@
+// The first pass over inverted lists: float32 scores of the rows as they lie, or as they are decoded. Each
+// block of rows is read once for all queries that visit its list.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/cpu/key_panels.h"
+#include "kernels/cpu/list_rows.h"
+#include "kernels/cpu/list_visits.h"
+
+namespace fastret::cpu {
+
+// What all parts of a scan know of the queries and the lists.
+struct ListWork {
+  ListWork(const InvertedLists& inverted_lists, const Probes& of_probes, Metric of_metric,
+           const QueryBlock& of_block);
+
+  // The queries of a part of the block that the first pass can bound, or those that it cannot. Every score of
+  // a query that holds NaN is NaN: it is among neither.
+  std::vector<uint32_t> queries(Range part, bool bounded) const;
+
+  const InvertedLists& lists;
+  const Probes& probes;
+  Metric metric;
+  int64_t dim;
+  const QueryBlock& block;
+  ErrorBound bound;
+  std::vector<QueryBounds> bounds;  // of the queries of the block
+};
+
+// Queries of lists and nothing else of them: a KeySet that QueryBlock reads.
+inline KeySet shape_of_lists(const InvertedLists& lists, Metric metric) {
+  return KeySet({nullptr, 0, lists.dim, lists.dim, DType::f32}, metric, {}, nullptr);
+}
+
+// The parts of a scan. Threads share the queries out where there are enough, so that each query has one
+// threshold; else they share the lists.
+struct ListParts {
+  static constexpr int64_t kQueriesPerThread = 64;
+
+  ListParts(int64_t queries, const Parallel& parallel)
+      : num_queries(queries),
+        query_parts(std::clamp<int64_t>(queries / kQueriesPerThread, 1, parallel.num_threads)),
+        list_parts(query_parts == 1 ? parallel.num_threads : 1) {}
+
+  int64_t count() const { return query_parts * list_parts; }
+  Range queries(int64_t task) const { return part(num_queries, task % query_parts, query_parts); }
+  int64_t lists(int64_t task) const { return task / query_parts; }
+
+  int64_t num_queries, query_parts, list_parts;
+};
+
+// Canonical rank values of query q with some rows.
+void score_places(const ListWork& work, ListRows& rows, int64_t q, const RowPlace* places, int64_t count,
+                  float* values);
+
+// Visits lists. The keeper has a sink for every query and takes what may be found:
+//   Sink& sink(int64_t q);
+//   void settle(int64_t q, const KeyFacts& facts, int64_t list, int64_t first);
+//     Candidates came to the sink, of the rows from position `first` on, whose facts these are.
+//   void found(int64_t q, float value, int64_t position);
+//     A row that was scored canonically.
+template <class Keeper>
+class ListScan {
+ public:
+  ListScan(const ListWork& work, Keeper& keeper)
+      : work_(work), isa_(primitives()), keeper_(keeper), rows_(work.lists, kPanelKeys) {}
+
+  // First the best list of each query: then thresholds are high from the start. Of `parts` parts, this one
+  // does every parts-th list.
+  void run(const std::vector<uint32_t>& queries, int64_t part = 0, int64_t parts = 1) {
+    for (const Range some_probes : {Range{0, 1}, Range{1, work_.probes.per_query}}) {
+      const ListVisits visits(work_.lists, work_.probes, work_.block, queries, some_probes);
+      for (size_t i = size_t(part); i < visits.all().size(); i += size_t(parts)) visit(visits.all()[i]);
+    }
+  }
+
+  // Scores every row canonically.
+  void run_exactly(const std::vector<uint32_t>& queries, int64_t part = 0, int64_t parts = 1) {
+    const ListVisits visits(work_.lists, work_.probes, work_.block, queries, {0, work_.probes.per_query});
+    for (size_t i = size_t(part); i < visits.all().size(); i += size_t(parts)) {
+      const ListVisit& visit = visits.all()[i];
+      const int64_t end = work_.lists.starts[visit.list] + visit.rows;
+      for (int64_t first = end - visit.rows; first < end; first += kPanelKeys) {
+        places_.clear();
+        for (int64_t p = first; p < std::min(end, first + kPanelKeys); ++p)
+          if (!work_.lists.allowed || work_.lists.allowed[p]) places_.push_back({visit.list, p});
+        score_exactly(visit, rows_);
+      }
+    }
+  }
+
+ private:
+  void visit(const ListVisit& visit) {
+    const int64_t start = work_.lists.starts[visit.list];
+    for (int64_t row = 0; row < visit.rows; row += kPanelKeys)
+      visit_block(visit, start + row, int(std::min<int64_t>(kPanelKeys, visit.rows - row)));
+  }
+
+  // The rows from position `first` on.
+  void visit_block(const ListVisit& visit, int64_t first, int size) {
+    const uint32_t allowed = allowed_in(first, size);
+    if (!allowed) return;
+    const float* rows[kPanelKeys];
+    for (int i = 0; i < kPanelKeys; ++i)  // past the end the last row stands in
+      rows[i] = i < size ? rows_.read({visit.list, first + i}, i) : rows[size - 1];
+    alignas(64) float dots[kRowTileQueries * kPanelKeys], squares[kPanelKeys], facts[kFactsPerPanel];
+    for (int64_t g = 0; g < visit.num_queries; g += kRowTileQueries) {
+      const int count = int(std::min<int64_t>(kRowTileQueries, visit.num_queries - g));
+      const uint32_t* group = visit.queries + g;
+      const float* queries[kRowTileQueries];
+      QueryFacts query_facts[kRowTileQueries];
+      Sink sinks[kRowTileQueries];
+      for (int r = 0; r < count; ++r) {
+        queries[r] = work_.block.row(group[r]);
+        query_facts[r] = work_.bounds[group[r]].facts;
+        sinks[r] = keeper_.sink(group[r]);
+      }
+      isa_.row_tile(queries, count, rows, work_.dim, dots, squares);
+      if (g == 0 && in_place_facts(work_.bound, squares, size, facts))
+        visit_unbounded(visit, facts, first, allowed);
+      const KeyFacts key_facts(facts);
+      isa_.filter_tile(false, dots, count, query_facts, key_facts, allowed, uint32_t(first), sinks);
+      for (int r = 0; r < count; ++r) {
+        Sink& sink = keeper_.sink(group[r]);
+        if (sinks[r].count == sink.count) continue;
+        sink.count = sinks[r].count;
+        keeper_.settle(group[r], key_facts, visit.list, first);
+      }
+    }
+  }
+
+  uint32_t allowed_in(int64_t first, int size) const {
+    uint32_t allowed = size < kPanelKeys ? (1u << size) - 1 : ~0u;
+    if (const bool* may = work_.lists.allowed)
+      for (int i = 0; i < size; ++i) allowed &= ~(uint32_t(!may[first + i]) << i);
+    return allowed;
+  }
+
+  // Those of a block of rows that float32 cannot bound.
+  void visit_unbounded(const ListVisit& visit, const float* facts, int64_t first, uint32_t allowed) {
+    std::vector<int64_t> unbounded;
+    list_unbounded(facts, first, unbounded);
+    places_.clear();
+    for (const int64_t p : unbounded)
+      if (allowed >> (p - first) & 1) places_.push_back({visit.list, p});
+    ListRows apart(work_.lists, kRowsPerCall);  // the block's rows are in use
+    score_exactly(visit, apart);
+  }
+
+  void score_exactly(const ListVisit& visit, ListRows& rows) {
+    float values[kPanelKeys];
+    for (int64_t i = 0; i < visit.num_queries; ++i) {
+      score_places(work_, rows, visit.queries[i], places_.data(), int64_t(places_.size()), values);
+      for (size_t p = 0; p < places_.size(); ++p)
+        keeper_.found(visit.queries[i], values[p], places_[p].position);
+    }
+  }
+
+  const ListWork& work_;
+  const Primitives& isa_;
+  Keeper& keeper_;
+  ListRows rows_;
+  std::vector<RowPlace> places_;  // of one block
+};
+
+}  // namespace fastret::cpu
