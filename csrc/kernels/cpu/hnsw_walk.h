@@ -1,0 +1,225 @@
+// Walking a graph towards a query: the nodes met so far in order of distance, and who was met.
+#pragma once
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "kernels/cpu/hnsw.h"
+#include "kernels/cpu/row_sums.h"
+
+namespace fastret::cpu {
+
+// A vector with its distance from the query as one number to order by: nearer first, of equal distances the
+// smaller id. The lowest bit tells whether its neighbours have been looked at.
+class Node {
+ public:
+  Node() = default;
+  Node(float distance, int32_t id) : bits_(uint64_t(key_of(distance)) << 32 | uint64_t(uint32_t(id)) << 1) {}
+
+  int32_t id() const { return int32_t(uint32_t(bits_) >> 1); }
+  uint32_t key() const { return uint32_t(bits_ >> 32); }  // of the distance
+  bool is_number() const { return key() != kNaN; }
+  bool expanded() const { return bits_ & 1; }
+  void expand() { bits_ |= 1; }
+  bool operator<(Node other) const { return bits_ < other.bits_; }
+
+  // Ascending with the distance. NaN is farther than infinity, so that walks leave it.
+  static uint32_t key_of(float distance) {
+    if (distance != distance) return kNaN;
+    uint32_t bits;
+    std::memcpy(&bits, &distance, sizeof bits);
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+  }
+
+ private:
+  static constexpr uint32_t kNaN = 0xffffffffu;
+  uint64_t bits_;
+};
+
+// The nearest nodes met, at most `capacity` of them, nearest first.
+class Pool {
+ public:
+  void clear(int64_t capacity) {
+    if (int64_t(nodes_.size()) < capacity) nodes_.resize(size_t(capacity));
+    capacity_ = capacity;
+    size_ = next_ = 0;
+  }
+
+  void offer(Node node) {
+    if (size_ == capacity_ && !(node < nodes_[size_t(size_ - 1)])) return;
+    Node* place = std::lower_bound(nodes_.data(), nodes_.data() + size_, node);
+    size_ += size_ < capacity_;
+    Node* end = nodes_.data() + size_;
+    std::memmove(place + 1, place, size_t(end - place - 1) * sizeof(Node));
+    *place = node;
+    next_ = std::min<int64_t>(next_, place - nodes_.data());
+  }
+
+  // The place of the nearest node whose neighbours are still to be looked at, or size().
+  int64_t nearest_unexpanded() {
+    while (next_ < size_ && nodes_[size_t(next_)].expanded()) ++next_;
+    return next_;
+  }
+
+  int64_t size() const { return size_; }
+  Node& operator[](int64_t i) { return nodes_[size_t(i)]; }
+  Node* begin() { return nodes_.data(); }
+  Node* end() { return nodes_.data() + size_; }
+
+ private:
+  std::vector<Node> nodes_;
+  int64_t capacity_ = 0, size_ = 0, next_ = 0;
+};
+
+// One bit per vector, cleared by undoing what was set.
+class Visited {
+ public:
+  explicit Visited(int64_t count) : words_(size_t(count + 63) / 64) {}
+
+  // Whether it is met for the first time.
+  bool meet(int32_t id) {
+    uint64_t& word = words_[size_t(id) / 64];
+    const uint64_t bit = uint64_t(1) << (id % 64);
+    if (word & bit) return false;
+    word |= bit;
+    met_.push_back(id);
+    return true;
+  }
+
+  void clear() {
+    for (const int32_t id : met_) words_[size_t(id) / 64] = 0;
+    met_.clear();
+  }
+
+ private:
+  std::vector<uint64_t> words_;
+  std::vector<int32_t> met_;
+};
+
+// The walks of one thread.
+class Walker {
+ public:
+  explicit Walker(const HnswGraph& graph)
+      : graph_(graph),
+        sums_of_(row_sums()),
+        term_(graph.metric == Metric::l2 ? Term::squared_difference : Term::product),
+        visited_(graph.count) {
+    for (int64_t level = 0; level < graph.num_levels; ++level)
+      make_room(graph.level_starts[level + 1] - graph.level_starts[level]);
+    ids_.resize(rows_.size());
+  }
+
+  Pool pool;
+  HnswCounts counts;
+
+  // Distances of `from` from vectors ids[0 ... count - 1] as nodes.
+  void measure(const float* from, const int32_t* ids, int64_t count, Node* nodes) {
+    make_room(count);
+    sums(from, ids, count);
+    for (int64_t i = 0; i < count; ++i) nodes[i] = Node(distance(sums_[size_t(i)]), ids[i]);
+  }
+
+  // From the entry point to the nearest vector that greedy steps reach on the levels above `level`.
+  Node descend(const float* query, int32_t level) {
+    Node nearest;
+    measure(query, &graph_.entry_point, 1, &nearest);
+    for (int32_t at = graph_.max_level; at > level; --at) {
+      for (bool moved = true; moved;) {
+        const Range list = list_of(nearest.id(), at);
+        int64_t count = 0;
+        for (int64_t i = list.begin; i < list.end && is_vector(graph_.neighbors[i]); ++i)
+          ids_[size_t(count++)] = graph_.neighbors[i];
+        sums(query, ids_.data(), count);
+        counts.distances += count;
+        counts.hops += 1;
+        moved = false;
+        for (int64_t i = 0; i < count; ++i) {
+          const Node node(distance(sums_[size_t(i)]), ids_[size_t(i)]);
+          if (node.key() >= nearest.key()) continue;
+          nearest = node;
+          moved = true;
+        }
+      }
+    }
+    return nearest;
+  }
+
+  // Fills the pool with the `capacity` nearest of the vectors met on a level. Stops at a node that `limit`
+  // others precede, or once more than max_hops had their neighbours looked at. met(node): of each vector.
+  template <class Met>
+  void walk(const float* query, Node entry, int32_t level, int64_t capacity, int64_t limit, int64_t max_hops,
+            Met&& met) {
+    pool.clear(capacity);
+    pool.offer(entry);
+    visited_.meet(entry.id());
+    met(entry);
+    int64_t hops = 0;
+    for (int64_t at; (at = pool.nearest_unexpanded()) < std::min(limit, pool.size());) {
+      const int32_t id = pool[at].id();
+      pool[at].expand();
+      if (at + 1 < pool.size()) prefetch_list(pool[at + 1].id(), level);
+      const Range list = list_of(id, level);
+      int64_t count = 0;
+      for (int64_t i = list.begin; i < list.end && is_vector(graph_.neighbors[i]); ++i) {
+        const int32_t neighbor = graph_.neighbors[i];
+        ids_[size_t(count)] = neighbor;
+        count += visited_.meet(neighbor);
+      }
+      sums(query, ids_.data(), count);
+      for (int64_t i = 0; i < count; ++i) {
+        const Node node(distance(sums_[size_t(i)]), ids_[size_t(i)]);
+        met(node);
+        pool.offer(node);
+      }
+      counts.distances += count;
+      if (++hops > max_hops) break;
+    }
+    counts.hops += hops;
+    counts.searches += 1;
+    counts.exhausted += pool.nearest_unexpanded() == pool.size();
+    visited_.clear();
+  }
+
+ private:
+  struct Range {
+    int64_t begin, end;
+  };
+
+  Range list_of(int32_t id, int32_t level) const {
+    const int64_t start = graph_.offsets[id], end = graph_.offsets[id + 1];
+    // A vector that is not on the level, though a list there names it, has no neighbours on it.
+    return {start + graph_.level_starts[level], std::min(end, start + graph_.level_starts[level + 1])};
+  }
+
+  bool is_vector(int32_t id) const { return uint64_t(int64_t(id)) < uint64_t(graph_.count); }
+
+  void prefetch_list(int32_t id, int32_t level) const {
+    const Range list = list_of(id, level);
+    for (int64_t i = list.begin; i < list.end; i += 16) __builtin_prefetch(graph_.neighbors + i);
+  }
+
+  void make_room(int64_t count) {
+    if (int64_t(rows_.size()) >= count) return;
+    rows_.resize(size_t(count));
+    sums_.resize(size_t(count));
+  }
+
+  float distance(float sum) const { return term_ == Term::product ? 0.0f - sum : sum; }
+
+  void sums(const float* from, const int32_t* ids, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) rows_[size_t(i)] = graph_.vector(ids[i]);
+    for (int64_t i = 0; i < std::min<int64_t>(count, kRowsInFlight); ++i)
+      for (int64_t d = 0; d < graph_.dim; d += 16) __builtin_prefetch(rows_[size_t(i)] + d);
+    sums_of_(term_, from, rows_.data(), count, graph_.dim, sums_.data());
+  }
+
+  const HnswGraph& graph_;
+  RowSums sums_of_;
+  Term term_;
+  Visited visited_;
+  std::vector<const float*> rows_;
+  std::vector<int32_t> ids_;
+  std::vector<float> sums_;
+};
+
+}  // namespace fastret::cpu

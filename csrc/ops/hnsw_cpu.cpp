@@ -1,0 +1,151 @@
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "kernels/cpu/hnsw.h"
+#include "ops/packed_keys.h"
+#include "ops/parallel.h"
+
+namespace fastret::ops {
+
+namespace {
+
+// Data of a table of the graph.
+template <class T>
+const T* table_of(const char* op, const char* name, const Tensor& table, int64_t length) {
+  constexpr bool narrow = sizeof(T) == sizeof(int32_t);
+  STD_TORCH_CHECK(table.dim() == 1 && table.size(0) == length && table.is_contiguous() &&
+                      table.scalar_type() == (narrow ? ScalarType::Int : ScalarType::Long),
+                  op, ": ", name, " must be [", length, narrow ? "] int32" : "] int64", ", contiguous, got ",
+                  shape_of(table));
+  return static_cast<const T*>(table.const_data_ptr());
+}
+
+cpu::HnswGraph graph_of(const char* op, const Tensor& vectors, const Tensor& offsets,
+                        const Tensor& level_starts, const Tensor& neighbors, const Tensor& entry,
+                        int64_t metric) {
+  STD_TORCH_CHECK(vectors.dim() == 2 && vectors.scalar_type() == ScalarType::Float && vectors.is_contiguous(),
+                  op, ": vectors must be [N, D] float32, contiguous, got ", shape_of(vectors));
+  const int64_t count = vectors.size(0);
+  STD_TORCH_CHECK(count < INT32_MAX, op, ": a graph holds fewer than 2^31 vectors, got ", count);
+  STD_TORCH_CHECK(metric_of(op, metric) != Metric::cosine, op, ": metric must be 0 (ip) or 2 (l2), got ",
+                  metric);
+  STD_TORCH_CHECK(level_starts.dim() == 1 && level_starts.size(0) > 1, op,
+                  ": level_starts must be [L + 1] int32, got ", shape_of(level_starts));
+  const int64_t num_levels = level_starts.size(0) - 1;
+  const int32_t* starts = table_of<int32_t>(op, "level_starts", level_starts, num_levels + 1);
+  STD_TORCH_CHECK(starts[0] == 0 && starts[1] > 0 && std::is_sorted(starts, starts + num_levels + 1), op,
+                  ": level_starts must ascend from 0");
+  const int64_t* places = table_of<int64_t>(op, "offsets", offsets, count + 1);
+  const int32_t* ids = table_of<int32_t>(op, "neighbors", neighbors, places[count]);
+  const int32_t* top = table_of<int32_t>(op, "entry", entry, 2);
+  STD_TORCH_CHECK(top[0] < count && top[1] < num_levels && (top[0] < 0 || top[1] >= 0), op,
+                  ": entry must be a vector and its highest level, got ", top[0], " and ", top[1]);
+  return {static_cast<const float*>(vectors.const_data_ptr()),
+          count,
+          vectors.size(1),
+          Metric(metric),
+          places,
+          starts,
+          num_levels,
+          ids,
+          top[0],
+          top[1]};
+}
+
+cpu::HnswWalk walk_of(const char* op, const cpu::HnswGraph& graph, const Tensor& queries, int64_t ef,
+                      bool check_relative_distance, const std::optional<Tensor>& allowed) {
+  STD_TORCH_CHECK(
+      queries.dim() == 2 && queries.scalar_type() == ScalarType::Float && queries.size(1) == graph.dim, op,
+      ": queries must be [Q, ", graph.dim, "] float32, got ", shape_of(queries));
+  const KeyFilter filter = filter_of(op, queries.size(0), graph.count, allowed, {});
+  return {ef, check_relative_distance, filter.allowed};
+}
+
+// Vectors that a walk measures, at a guess.
+int64_t steps_of(const cpu::HnswGraph& graph, int64_t walks, int64_t ef) {
+  return walks * std::max<int64_t>(1, ef) * graph.level_starts[1] * graph.dim;
+}
+
+template <class T>
+Tensor tensor_of(const std::vector<T>& values, const Tensor& like, ScalarType type) {
+  Tensor tensor = torch::stable::new_empty(like, {int64_t(values.size())}, type);
+  std::copy(values.begin(), values.end(), static_cast<T*>(tensor.mutable_data_ptr()));
+  return tensor;
+}
+
+Tensor counts_of(const cpu::HnswCounts& counts, const Tensor& like) {
+  return tensor_of<int64_t>({counts.searches, counts.exhausted, counts.distances, counts.hops}, like,
+                            ScalarType::Long);
+}
+
+}  // namespace
+
+void hnsw_add_cpu(const Tensor& vectors, int64_t first, const Tensor& levels, const Tensor& offsets,
+                  const Tensor& level_starts, int64_t metric, int64_t ef_construction, double prune_headroom,
+                  bool keep_max_size_level0, Tensor neighbors, Tensor entry) {
+  const char* op = "hnsw_add_";
+  cpu::HnswAddParams params{graph_of(op, vectors, offsets, level_starts, neighbors, entry, metric),
+                            first,
+                            table_of<int32_t>(op, "levels", levels, vectors.size(0)),
+                            static_cast<int32_t*>(neighbors.mutable_data_ptr()),
+                            ef_construction,
+                            float(prune_headroom),
+                            keep_max_size_level0};
+  const cpu::HnswGraph& graph = params.graph;
+  STD_TORCH_CHECK(first >= 0 && first <= graph.count && ef_construction > 0, op,
+                  ": first must be from 0 to N and ef_construction positive, got ", first, " and ",
+                  ef_construction);
+  for (int64_t i = first; i < graph.count; ++i)
+    STD_TORCH_CHECK(params.levels[i] > 0 && params.levels[i] <= graph.num_levels &&
+                        graph.offsets[i + 1] - graph.offsets[i] == graph.level_starts[params.levels[i]],
+                    op, ": levels must be from 1 to ", graph.num_levels, " and offsets as they say; vector ",
+                    i, " has level ", params.levels[i]);
+  const TorchThreads threads(steps_of(graph, graph.count - first, ef_construction));
+  const cpu::HnswEntry top = cpu::hnsw_add(params, threads);
+  int32_t* target = static_cast<int32_t*>(entry.mutable_data_ptr());
+  target[0] = top.point;
+  target[1] = top.max_level;
+}
+
+std::tuple<Tensor, Tensor, Tensor> hnsw_search_cpu(const Tensor& queries, const Tensor& vectors,
+                                                   const Tensor& offsets, const Tensor& level_starts,
+                                                   const Tensor& neighbors, const Tensor& entry, int64_t k,
+                                                   int64_t metric, int64_t ef, bool check_relative_distance,
+                                                   const std::optional<Tensor>& allowed) {
+  const char* op = "hnsw_search";
+  check_k(op, k);
+  const cpu::HnswGraph graph = graph_of(op, vectors, offsets, level_starts, neighbors, entry, metric);
+  const cpu::HnswWalk walk = walk_of(op, graph, queries, ef, check_relative_distance, allowed);
+  const Tensor q = with_contiguous_rows(queries);
+  Tensor scores = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Float);
+  Tensor ids = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Long);
+  const cpu::HnswCounts counts = cpu::hnsw_search(
+      graph, rows_of(op, q), walk, k, scores.mutable_data_ptr<float>(), ids.mutable_data_ptr<int64_t>(),
+      TorchThreads(steps_of(graph, q.size(0), std::max(ef, k))));
+  return {scores, ids, counts_of(counts, q)};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> hnsw_range_search_cpu(
+    const Tensor& queries, const Tensor& vectors, const Tensor& offsets, const Tensor& level_starts,
+    const Tensor& neighbors, const Tensor& entry, double radius, int64_t metric, int64_t ef,
+    bool check_relative_distance, const std::optional<Tensor>& allowed) {
+  const char* op = "hnsw_range_search";
+  const cpu::HnswGraph graph = graph_of(op, vectors, offsets, level_starts, neighbors, entry, metric);
+  const cpu::HnswWalk walk = walk_of(op, graph, queries, ef, check_relative_distance, allowed);
+  const Tensor q = with_contiguous_rows(queries);
+  const cpu::HnswFound found = cpu::hnsw_range_search(graph, rows_of(op, q), walk, float(radius),
+                                                      TorchThreads(steps_of(graph, q.size(0), ef)));
+  return {tensor_of(found.lims, q, ScalarType::Long), tensor_of(found.scores, q, ScalarType::Float),
+          tensor_of(found.ids, q, ScalarType::Long), counts_of(found.counts, q)};
+}
+
+STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {
+  m.impl("hnsw_add_", TORCH_BOX(&hnsw_add_cpu));
+  m.impl("hnsw_search", TORCH_BOX(&hnsw_search_cpu));
+  m.impl("hnsw_range_search", TORCH_BOX(&hnsw_range_search_cpu));
+}
+
+}  // namespace fastret::ops
