@@ -6,8 +6,10 @@ reproducible, and of equal scores the smaller id comes first.
 
 from __future__ import annotations
 
+import sys
 from typing import NoReturn
 
+from .alias import install, uninstall
 from .clustering import (
     Clustering,
     ClusteringInitMethod_AFK_MC2,
@@ -16,8 +18,10 @@ from .clustering import (
     ClusteringIterationStats,
     ClusteringIterationStatsVector,
     ClusteringParameters,
+    imbalance_factor,
     kmeans_clustering,
 )
+from .coverage import coverage
 from .distances import knn, normalize_L2
 from .flat import IndexFlat, IndexFlatCodes, IndexFlatIP, IndexFlatL2
 from .formats.stream import (
@@ -129,6 +133,25 @@ from .random import (
     randint,
     randn,
 )
+from .runtime import (
+    FAISS_VERSION_MAJOR,
+    FAISS_VERSION_MINOR,
+    FAISS_VERSION_PATCH,
+    VERSION_STRING,
+    Float16,
+    Float32,
+    Int8,
+    UInt8,
+    check_openmp,
+    get_compile_options,
+    get_cycles,
+    get_mem_usage_kb,
+    get_numeric_type_size,
+    get_version,
+    getmillisecs,
+    omp_get_max_threads,
+    omp_set_num_threads,
+)
 from .scalar_quantizer import ScalarQuantizer
 from .search_parameters import (
     IndexRefineSearchParameters,
@@ -196,6 +219,9 @@ from .vectors import (
 )
 
 __all__ = [
+    "FAISS_VERSION_MAJOR",
+    "FAISS_VERSION_MINOR",
+    "FAISS_VERSION_PATCH",
     "INDICES_32_BIT",
     "INDICES_64_BIT",
     "INDICES_CPU",
@@ -213,6 +239,7 @@ __all__ = [
     "METRIC_INNER_PRODUCT",
     "METRIC_L1",
     "METRIC_L2",
+    "VERSION_STRING",
     "AlignedTableFloat32",
     "AlignedTableUint8",
     "AlignedTableUint16",
@@ -231,6 +258,8 @@ __all__ = [
     "DistanceDataType_F16",
     "DistanceDataType_F32",
     "DoubleVector",
+    "Float16",
+    "Float32",
     "Float32Vector",
     "Float32VectorVector",
     "Float64Vector",
@@ -276,6 +305,7 @@ __all__ = [
     "IndexRefineSearchParameters",
     "IndicesDataType_I32",
     "IndicesDataType_I64",
+    "Int8",
     "Int8Vector",
     "Int16Vector",
     "Int32Vector",
@@ -315,6 +345,7 @@ __all__ = [
     "ToCPUCloner",
     "ToGpuCloner",
     "ToGpuClonerMultiple",
+    "UInt8",
     "UInt8Vector",
     "UInt8VectorVector",
     "UInt16Vector",
@@ -333,23 +364,33 @@ __all__ = [
     "cast_integer_to_long_ptr",
     "cast_integer_to_uint8_ptr",
     "cast_integer_to_void_ptr",
+    "check_openmp",
     "clone_index",
     "copy_array_to_AlignedTable",
     "copy_array_to_vector",
+    "coverage",
     "deserialize_index",
     "downcast_index",
     "float_rand",
     "float_randn",
+    "get_compile_options",
+    "get_cycles",
+    "get_mem_usage_kb",
     "get_num_gpus",
+    "get_numeric_type_size",
+    "get_version",
+    "getmillisecs",
     "gpu_profiler_start",
     "gpu_profiler_stop",
     "gpu_sync_all_devices",
+    "imbalance_factor",
     "index_cpu_to_all_gpus",
     "index_cpu_to_gpu",
     "index_cpu_to_gpu_multiple",
     "index_cpu_to_gpu_multiple_py",
     "index_cpu_to_gpus_list",
     "index_gpu_to_cpu",
+    "install",
     "int64_rand",
     "int64_rand_max",
     "is_similarity_metric",
@@ -359,6 +400,8 @@ __all__ = [
     "lrand",
     "memcpy",
     "normalize_L2",
+    "omp_get_max_threads",
+    "omp_set_num_threads",
     "pairwise_distance_gpu",
     "rand",
     "rand_perm",
@@ -370,13 +413,18 @@ __all__ = [
     "rev_swig_ptr",
     "serialize_index",
     "swig_ptr",
+    "uninstall",
     "vector_float_to_array",
     "vector_to_array",
     "write_index",
 ]
 
 
+__version__ = VERSION_STRING  # of FAISS, as programs ask for it; fastret.__version__ is this package's own
+swigfaiss = sys.modules[__name__]  # FAISS's inner module, all of whose names are here
+
+
 def __getattr__(name: str) -> NoReturn:
-    raise AttributeError(
-        f"fastret.faiss has no {name!r}; real faiss can be used for it: pip install faiss-cpu, import faiss"
-    )
+    from .coverage import why_missing
+
+    raise AttributeError(why_missing(name))

@@ -64,6 +64,12 @@ class Index(FaissObject):
 
         return deserialize_index, (serialize_index(self),)
 
+    def __setstate__(self, state: dict[str, bytes]) -> None:
+        """Of a pickle that FAISS wrote, under the alias `faiss`: the bytes of its file are `state["this"]`."""
+        from .index_io import deserialize_index
+
+        self.__dict__.update(vars(deserialize_index(state["this"])))
+
     def __copy__(self) -> Index:
         return copy.deepcopy(self)
 
