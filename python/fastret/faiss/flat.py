@@ -9,10 +9,13 @@ from torch import Tensor
 
 from ..index import FlatIndex
 from .arrays import within_float32
+from .extra_metrics import extra_range_search, extra_search, is_extra_metric
 from .index import Index
 from .metrics import METRIC_INNER_PRODUCT, METRIC_L2, metric_name
+from .pointers import Pointer
 from .search_parameters import SearchParameters
 from .selectors import IDSelector
+from .vectors import MaybeOwnedVectorUInt8, VectorField
 
 
 class IndexFlatCodes(Index):
@@ -27,18 +30,27 @@ class IndexFlatCodes(Index):
 class IndexFlat(IndexFlatCodes):
     """Exact search over float32 vectors numbered 0, 1, 2, ...: faiss.IndexFlat(d, metric).
 
-    Unlike FAISS on purpose: of equal scores the smaller id is first, and once searches have made it worth it, packed
-    vectors take a quarter more memory. Beyond FAISS: METRIC_COSINE.
+    Unlike FAISS on purpose: of equal scores the smaller id is first, once searches have made it worth it, packed
+    vectors take a quarter more memory, and `codes` and get_xb are for reading. Beyond FAISS: METRIC_COSINE.
     """
 
+    codes = VectorField("vectors", MaybeOwnedVectorUInt8, writable=False)
     _stored: FlatIndex
 
     def __init__(self, d: int = 0, metric: int = METRIC_L2) -> None:
         super().__init__(d, metric)
+        self._stored = FlatIndex(self.d, metric_name(self.metric_type) or "l2")
+
+    def _by_metric(self) -> FlatIndex | None:
+        """What searches by the metric, which may have been set since; None for one of `extra_metrics`."""
+        if is_extra_metric(self.metric_type):
+            return None
         name = metric_name(self.metric_type)
         if name is None:
-            raise ValueError(f"{type(self).__name__}: metric {metric} is not known")
-        self._stored = FlatIndex(self.d, name)
+            self._refuse("search", f"metric {self.metric_type} is not known")
+        if name != self._stored.metric:
+            self._stored = FlatIndex.over(self._stored.vectors, name)
+        return self._stored
 
     @property
     def ntotal(self) -> int:
@@ -46,12 +58,24 @@ class IndexFlat(IndexFlatCodes):
 
     @ntotal.setter
     def ntotal(self, ntotal: int) -> None:
-        raise RuntimeError(f"{self._named('ntotal')}: it is the number of vectors and cannot be set")
+        if ntotal != self.ntotal:
+            raise RuntimeError(f"{self._named('ntotal')}: it is the number of vectors and cannot be set to {ntotal}")
 
     @property
     def vectors(self) -> Tensor:
         """[ntotal, d] float32: a view, not to be written to. FAISS does not have it."""
         return self._stored.vectors
+
+    @vectors.setter
+    def vectors(self, vectors: Tensor) -> None:
+        """Hold vectors [n, d], or [n * d], without a copy; they must not change."""
+        if self.d == 0 or vectors.numel() % self.d:
+            raise RuntimeError(f"{self._named('codes')}: {vectors.numel()} numbers are no vectors of {self.d}")
+        self._adopt(vectors.reshape(-1, self.d))
+
+    def get_xb(self) -> Pointer:
+        """A pointer to the vectors, ntotal * d float32, for reading."""
+        return Pointer.to(self.codes.array().view("float32"))
 
     def _adopt(self, vectors: Tensor) -> None:
         """Hold vectors [n, d] without a copy; they must not change."""
@@ -61,13 +85,19 @@ class IndexFlat(IndexFlatCodes):
         self._stored.add(rows)
 
     def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
-        scores, ids = self._stored.search(rows, k, allowed_ids=self._allowed(params))
-        return within_float32(scores, ids, self._stored.metric)
+        allowed, stored = self._allowed(params), self._by_metric()
+        if stored is None:
+            return extra_search(rows, self.vectors, k, self.metric_type, self.metric_arg, allowed)
+        scores, ids = stored.search(rows, k, allowed_ids=allowed)
+        return within_float32(scores, ids, stored.metric)
 
     def _range_search(
         self, rows: Tensor, radius: float, params: SearchParameters | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        return self._stored.range_search(rows, radius, allowed_ids=self._allowed(params))
+        allowed, stored = self._allowed(params), self._by_metric()
+        if stored is None:
+            return extra_range_search(rows, self.vectors, radius, self.metric_type, self.metric_arg, allowed)
+        return stored.range_search(rows, radius, allowed_ids=allowed)
 
     def _allowed(self, params: SearchParameters | None) -> Tensor | None:
         if params is None or params.sel is None:

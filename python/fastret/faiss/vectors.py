@@ -32,21 +32,21 @@ class StdVector(FaissObject):
         self._room = np.empty(0, self._dtype)
 
     def size(self) -> int:
-        return len(self._elements())
+        return len(self.array())
 
     def at(self, i: int) -> Any:
         """Raises RuntimeError behind the end."""
-        return self._elements()[_position(self, i)].item()
+        return self.array()[_position(self, i)].item()
 
     def data(self) -> Pointer:
         """A pointer to the first element; it stays behind where a later change moves the elements."""
-        return Pointer.to(self._elements())
+        return Pointer.to(self.array())
 
     def push_back(self, value: Any) -> None:
         """Raises TypeError or OverflowError for what is no number of this kind."""
         number = value if self._dtype.kind == "f" and isinstance(value, numbers.Real) else operator.index(value)
         if self._field:
-            self._replace(np.append(self._elements(), np.array(number, self._dtype)))
+            self._replace(np.append(self.array(), np.array(number, self._dtype)))
             return
         if self._n == len(self._room):
             self._room = np.append(self._room, np.empty(max(8, self._n), self._dtype))
@@ -55,7 +55,7 @@ class StdVector(FaissObject):
 
     def resize(self, n: int) -> None:
         """Cut off the last elements, or append zeros."""
-        old, array = self._elements(), np.zeros(_size(self, n), self._dtype)
+        old, array = self.array(), np.zeros(_size(self, n), self._dtype)
         kept = min(len(old), len(array))
         array[:kept] = old[:kept]
         self._replace(array)
@@ -66,12 +66,12 @@ class StdVector(FaissObject):
     def swap(self, other: StdVector) -> None:
         if not isinstance(other, StdVector) or other._dtype != self._dtype:
             raise TypeError(f"{type(self).__name__}.swap: another one is needed, got {type(other).__name__}")
-        mine, others = self._elements().copy(), other._elements().copy()
+        mine, others = self.array().copy(), other.array().copy()
         self._replace(others)
         other._replace(mine)
 
-    def _elements(self) -> NumpyArray:
-        """[n], without a copy."""
+    def array(self) -> NumpyArray:
+        """The elements [n], without a copy. FAISS does not have it."""
         return self._field[1].read(self._field[0]) if self._field else self._room[: self._n]
 
     def _replace(self, array: NumpyArray) -> None:
@@ -112,7 +112,7 @@ class VectorField(Generic[Vector]):
     def __set__(self, owner: Any, vector: StdVector) -> None:
         if not isinstance(vector, StdVector) or vector._dtype != self._kind._dtype:
             raise TypeError(f"{type(owner).__name__}: a {self._kind.__name__} is needed, got {type(vector).__name__}")
-        self.write(owner, vector._elements().copy())
+        self.write(owner, vector.array().copy())
 
     def read(self, owner: Any) -> NumpyArray:
         """[n], without a copy."""
@@ -178,7 +178,7 @@ class _MaybeOwnedVector(StdVector):
     is_owned: bool = True
 
     def byte_size(self) -> int:
-        return self._elements().nbytes
+        return self.array().nbytes
 
 
 class MaybeOwnedVectorUInt8(_MaybeOwnedVector):
@@ -210,7 +210,7 @@ class _AlignedTable(StdVector):
         return self._dtype.itemsize
 
     def nbytes(self) -> int:
-        return self._elements().nbytes
+        return self.array().nbytes
 
 
 class AlignedTableUint8(_AlignedTable):
@@ -270,7 +270,7 @@ class _VectorVector(ObjectVector):
 
     def _copy(self, vector: StdVector) -> StdVector:
         copy = self._kind()
-        copy._replace(vector._elements().copy())
+        copy._replace(vector.array().copy())
         return copy
 
     def _empty(self) -> StdVector:
@@ -320,7 +320,7 @@ def vector_to_array(v: Any) -> NumpyArray:
     """The elements of a vector as an array [n] of its own. Raises AssertionError, as FAISS does, for anything else."""
     if not isinstance(v, StdVector):
         raise AssertionError(f"vector_to_array: a vector of numbers is needed, got {type(v).__name__}")
-    elements: NumpyArray = v._elements().copy()
+    elements: NumpyArray = v.array().copy()
     return elements
 
 
