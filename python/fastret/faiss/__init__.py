@@ -23,6 +23,7 @@ from .clustering import (
 )
 from .coverage import coverage
 from .distances import knn, normalize_L2
+from .factory import index_factory
 from .flat import IndexFlat, IndexFlatCodes, IndexFlatIP, IndexFlatL2
 from .formats.stream import (
     IO_FLAG_MMAP,
@@ -389,6 +390,7 @@ __all__ = [
     "index_cpu_to_gpu_multiple",
     "index_cpu_to_gpu_multiple_py",
     "index_cpu_to_gpus_list",
+    "index_factory",
     "index_gpu_to_cpu",
     "install",
     "int64_rand",
