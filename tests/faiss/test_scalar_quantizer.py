@@ -33,10 +33,6 @@ def pair_of_quantizers(d: int, name: str, vectors: np.ndarray) -> tuple[Any, Any
     return quantizers[0], quantizers[1]
 
 
-def vector_of(values: Any) -> np.ndarray:
-    return np.array([values.at(i) for i in range(values.size())], dtype=np.float32)
-
-
 def hard_values(generator: np.random.Generator) -> np.ndarray:
     """Every kind of float32, ties between neighbours in float16 and bfloat16, subnormals and levels' edges: [n]."""
     special = np.array(
@@ -81,7 +77,7 @@ def test_ranges_are_those_of_faiss(name: str, rangestat: int, argument: float, g
         quantizer = module.ScalarQuantizer(5, getattr(module.ScalarQuantizer, name))
         quantizer.rangestat, quantizer.rangestat_arg = rangestat, argument
         quantizer.train(vectors)
-        trained.append(vector_of(quantizer.trained))
+        trained.append(module.vector_to_array(quantizer.trained))
     theirs.omp_set_num_threads(threads)
     np.testing.assert_array_equal(trained[0], trained[1], strict=True)
 

@@ -92,7 +92,10 @@ from .gpu_options import (
 from .id_map import IndexIDMap, IndexIDMap2
 from .index import Index, downcast_index
 from .index_io import clone_index, deserialize_index, read_index, serialize_index, write_index
+from .index_scalar_quantizer import IndexScalarQuantizer
+from .itq import ITQMatrix, ITQTransform
 from .kmeans import Kmeans
+from .linear_transforms import LinearTransform, RandomRotationMatrix
 from .metrics import (
     METRIC_COSINE,
     METRIC_GOWER,
@@ -108,6 +111,8 @@ from .metrics import (
     METRIC_NaNEuclidean,
     is_similarity_metric,
 )
+from .opq import OPQMatrix
+from .pca import PCAMatrix
 from .pointers import (
     cast_integer_to_float_ptr,
     cast_integer_to_idx_t_ptr,
@@ -118,6 +123,7 @@ from .pointers import (
     rev_swig_ptr,
     swig_ptr,
 )
+from .pre_transform import IndexPreTransform, VectorTransformVector
 from .random import (
     RandomGenerator,
     SplitMix64RandomGenerator,
@@ -134,6 +140,7 @@ from .random import (
     randint,
     randn,
 )
+from .refine import IndexRefine, IndexRefineFlat
 from .runtime import (
     FAISS_VERSION_MAJOR,
     FAISS_VERSION_MINOR,
@@ -178,6 +185,15 @@ from .selectors import (
     IDSelectorTranslated,
     IDSelectorXOr,
     PyCallbackIDSelector,
+)
+from .transform_io import read_VectorTransform, write_VectorTransform
+from .transforms import (
+    CenteringTransform,
+    HadamardRotation,
+    NormalizationTransform,
+    RemapDimensionsTransform,
+    VectorTransform,
+    downcast_VectorTransform,
 )
 from .vectors import (
     AlignedTable_to_array,
@@ -247,6 +263,7 @@ __all__ = [
     "AlignedTable_to_array",
     "ByteVector",
     "ByteVectorVector",
+    "CenteringTransform",
     "CharVector",
     "Clustering",
     "ClusteringInitMethod_AFK_MC2",
@@ -283,6 +300,7 @@ __all__ = [
     "GpuResources",
     "GpuResourcesProvider",
     "GpuResourcesVector",
+    "HadamardRotation",
     "IDSelector",
     "IDSelectorAll",
     "IDSelectorAnd",
@@ -294,6 +312,8 @@ __all__ = [
     "IDSelectorRange",
     "IDSelectorTranslated",
     "IDSelectorXOr",
+    "ITQMatrix",
+    "ITQTransform",
     "IVFPQSearchParameters",
     "IVFSearchParameters",
     "Index",
@@ -303,7 +323,11 @@ __all__ = [
     "IndexFlatL2",
     "IndexIDMap",
     "IndexIDMap2",
+    "IndexPreTransform",
+    "IndexRefine",
+    "IndexRefineFlat",
     "IndexRefineSearchParameters",
+    "IndexScalarQuantizer",
     "IndicesDataType_I32",
     "IndicesDataType_I64",
     "Int8",
@@ -315,6 +339,7 @@ __all__ = [
     "Int64VectorVector",
     "IntVector",
     "Kmeans",
+    "LinearTransform",
     "LongLongVector",
     "LongVector",
     "LongVectorVector",
@@ -331,8 +356,13 @@ __all__ = [
     "MemorySpace_Device",
     "MemorySpace_Temporary",
     "MemorySpace_Unified",
+    "NormalizationTransform",
+    "OPQMatrix",
+    "PCAMatrix",
     "PyCallbackIDSelector",
     "RandomGenerator",
+    "RandomRotationMatrix",
+    "RemapDimensionsTransform",
     "ScalarQuantizer",
     "SearchParameters",
     "SearchParametersHNSW",
@@ -353,6 +383,8 @@ __all__ = [
     "UInt32Vector",
     "UInt64Vector",
     "Uint64Vector",
+    "VectorTransform",
+    "VectorTransformVector",
     "array_to_AlignedTable",
     "bfKnn",
     "bfKnn_tiling",
@@ -371,6 +403,7 @@ __all__ = [
     "copy_array_to_vector",
     "coverage",
     "deserialize_index",
+    "downcast_VectorTransform",
     "downcast_index",
     "float_rand",
     "float_randn",
@@ -411,6 +444,7 @@ __all__ = [
     "rand_smooth_vectors",
     "randint",
     "randn",
+    "read_VectorTransform",
     "read_index",
     "rev_swig_ptr",
     "serialize_index",
@@ -418,6 +452,7 @@ __all__ = [
     "uninstall",
     "vector_float_to_array",
     "vector_to_array",
+    "write_VectorTransform",
     "write_index",
 ]
 
