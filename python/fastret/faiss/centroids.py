@@ -28,7 +28,9 @@ def means_of(rows: Tensor, nearest: Tensor, k: int, weights: Tensor | None) -> M
     instruction set and for any number of threads.
     """
     counts = torch.bincount(nearest, minlength=k)
-    order = torch.sort(nearest, stable=True).indices
+    # numpy sorts numbers of 16 bits by their digits.
+    clusters = nearest.numpy().astype(np.uint16 if k <= 1 << 16 else np.int64)
+    order = torch.from_numpy(np.argsort(clusters, kind="stable"))
     sums = embedding_bag(order, rows, counts.cumsum(0) - counts, mode="sum")
     if weights is not None:
         counts = torch.bincount(nearest, weights.double(), k)
