@@ -10,6 +10,7 @@ import sys
 from typing import NoReturn
 
 from .alias import install, uninstall
+from .autotune import GpuParameterSpace, ParameterRange, ParameterRangeVector, ParameterSpace
 from .clustering import (
     Clustering,
     ClusteringInitMethod_AFK_MC2,
@@ -22,7 +23,7 @@ from .clustering import (
     kmeans_clustering,
 )
 from .coverage import coverage
-from .distances import knn, normalize_L2
+from .distances import knn, normalize_L2, pairwise_distances
 from .factory import index_factory
 from .flat import IndexFlat, IndexFlatCodes, IndexFlatIP, IndexFlatL2
 from .formats.stream import (
@@ -35,6 +36,7 @@ from .formats.stream import (
     IO_FLAG_SKIP_PRECOMPUTE_TABLE,
     IO_FLAG_SKIP_STORAGE,
 )
+from .global_variables import cvar
 from .gpu import (
     GpuIndex,
     GpuIndexFlat,
@@ -111,6 +113,15 @@ from .metrics import (
     METRIC_NaNEuclidean,
     is_similarity_metric,
 )
+from .nested import extract_index_ivf, try_extract_index_ivf
+from .operating_points import (
+    AutoTuneCriterion,
+    IntersectionCriterion,
+    OneRecallAtRCriterion,
+    OperatingPoint,
+    OperatingPoints,
+    OperatingPointVector,
+)
 from .opq import OPQMatrix
 from .pca import PCAMatrix
 from .pointers import (
@@ -141,6 +152,7 @@ from .random import (
     randn,
 )
 from .refine import IndexRefine, IndexRefineFlat
+from .result_heaps import ResultHeap, kmax, kmin, merge_knn_results
 from .runtime import (
     FAISS_VERSION_MAJOR,
     FAISS_VERSION_MINOR,
@@ -171,6 +183,8 @@ from .search_parameters import (
     SearchParametersPQ,
     SearchParametersPreTransform,
     SearchParametersResidualCoarseQuantizer,
+    range_search_with_parameters,
+    search_with_parameters,
 )
 from .selectors import (
     IDSelector,
@@ -186,6 +200,7 @@ from .selectors import (
     IDSelectorXOr,
     PyCallbackIDSelector,
 )
+from .sorting import MapInt64ToInt64, MapLong2Long, bucket_sort, checksum, eval_intersection, matrix_bucket_sort_inplace
 from .transform_io import read_VectorTransform, write_VectorTransform
 from .transforms import (
     CenteringTransform,
@@ -261,6 +276,7 @@ __all__ = [
     "AlignedTableUint8",
     "AlignedTableUint16",
     "AlignedTable_to_array",
+    "AutoTuneCriterion",
     "ByteVector",
     "ByteVectorVector",
     "CenteringTransform",
@@ -297,6 +313,7 @@ __all__ = [
     "GpuIndexIVFPQConfig",
     "GpuIndexIVFScalarQuantizerConfig",
     "GpuMultipleClonerOptions",
+    "GpuParameterSpace",
     "GpuResources",
     "GpuResourcesProvider",
     "GpuResourcesVector",
@@ -338,6 +355,7 @@ __all__ = [
     "Int64Vector",
     "Int64VectorVector",
     "IntVector",
+    "IntersectionCriterion",
     "Kmeans",
     "LinearTransform",
     "LongLongVector",
@@ -350,6 +368,8 @@ __all__ = [
     "METRIC_Linf",
     "METRIC_Lp",
     "METRIC_NaNEuclidean",
+    "MapInt64ToInt64",
+    "MapLong2Long",
     "MaybeOwnedVectorFloat32",
     "MaybeOwnedVectorInt32",
     "MaybeOwnedVectorUInt8",
@@ -358,11 +378,19 @@ __all__ = [
     "MemorySpace_Unified",
     "NormalizationTransform",
     "OPQMatrix",
+    "OneRecallAtRCriterion",
+    "OperatingPoint",
+    "OperatingPointVector",
+    "OperatingPoints",
     "PCAMatrix",
+    "ParameterRange",
+    "ParameterRangeVector",
+    "ParameterSpace",
     "PyCallbackIDSelector",
     "RandomGenerator",
     "RandomRotationMatrix",
     "RemapDimensionsTransform",
+    "ResultHeap",
     "ScalarQuantizer",
     "SearchParameters",
     "SearchParametersHNSW",
@@ -389,6 +417,7 @@ __all__ = [
     "bfKnn",
     "bfKnn_tiling",
     "bruteForceKnn",
+    "bucket_sort",
     "byte_rand",
     "cast_integer_to_cudastream_t",
     "cast_integer_to_float_ptr",
@@ -398,13 +427,17 @@ __all__ = [
     "cast_integer_to_uint8_ptr",
     "cast_integer_to_void_ptr",
     "check_openmp",
+    "checksum",
     "clone_index",
     "copy_array_to_AlignedTable",
     "copy_array_to_vector",
     "coverage",
+    "cvar",
     "deserialize_index",
     "downcast_VectorTransform",
     "downcast_index",
+    "eval_intersection",
+    "extract_index_ivf",
     "float_rand",
     "float_randn",
     "get_compile_options",
@@ -429,26 +462,34 @@ __all__ = [
     "int64_rand",
     "int64_rand_max",
     "is_similarity_metric",
+    "kmax",
     "kmeans_clustering",
+    "kmin",
     "knn",
     "knn_gpu",
     "lrand",
+    "matrix_bucket_sort_inplace",
     "memcpy",
+    "merge_knn_results",
     "normalize_L2",
     "omp_get_max_threads",
     "omp_set_num_threads",
     "pairwise_distance_gpu",
+    "pairwise_distances",
     "rand",
     "rand_perm",
     "rand_perm_splitmix64",
     "rand_smooth_vectors",
     "randint",
     "randn",
+    "range_search_with_parameters",
     "read_VectorTransform",
     "read_index",
     "rev_swig_ptr",
+    "search_with_parameters",
     "serialize_index",
     "swig_ptr",
+    "try_extract_index_ivf",
     "uninstall",
     "vector_float_to_array",
     "vector_to_array",

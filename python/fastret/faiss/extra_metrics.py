@@ -197,6 +197,7 @@ def _parts(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Ids [n], ascending from part to part, and the scores [Q, n] of those keys."""
     ids = torch.arange(len(keys), device=keys.device) if allowed is None else allowed
-    for part in torch.split(ids, _SCORES // _QUERIES):
-        rows = keys[part] if allowed is not None else keys[int(part[0]) : int(part[-1]) + 1]
-        yield part, extra_scores(queries, rows, metric, metric_arg)
+    for first in range(0, len(ids), _SCORES // _QUERIES):
+        place = slice(first, first + _SCORES // _QUERIES)
+        rows = keys[place] if allowed is None else keys[ids[place]]
+        yield ids[place], extra_scores(queries, rows, metric, metric_arg)

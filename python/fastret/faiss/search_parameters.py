@@ -86,3 +86,17 @@ def parameters_of_kind(operation: str, params: SearchParameters | None, kind: ty
     if params is not None and not isinstance(params, kind):
         raise RuntimeError(f"{operation}: params must be {kind.__name__}, got {type(params).__name__}")
     return params
+
+
+def search_with_parameters(index: Any, x: Any, k: int, params: SearchParameters | None = None) -> tuple[Any, Any]:
+    """index.search(x, k, params=params). FAISS's `output_stats` is not there: searches keep no counts."""
+    D, I = index.search(x, k, params=params)  # noqa: E741
+    return D, I
+
+
+def range_search_with_parameters(
+    index: Any, x: Any, radius: float, params: SearchParameters | None = None
+) -> tuple[Any, Any, Any]:
+    """index.range_search(x, radius, params=params). FAISS's `output_stats` is not there: searches keep no counts."""
+    lims, D, I = index.range_search(x, radius, params=params)  # noqa: E741
+    return lims, D, I

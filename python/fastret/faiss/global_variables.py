@@ -1,0 +1,17 @@
+"""FAISS's settings and counters for all of the process: faiss.cvar."""
+
+from __future__ import annotations
+
+from .struct import FaissObject
+
+
+class GlobalVariables(FaissObject):
+    """Thresholds between FAISS's ways to search, which can be set and have no effect here."""
+
+    distance_compute_blas_threshold: int = 128000
+    distance_compute_blas_query_bs: int = 4096
+    distance_compute_blas_database_bs: int = 1024
+    distance_compute_min_k_reservoir: int = 100
+
+
+cvar = GlobalVariables()
