@@ -23,6 +23,7 @@ from .clustering import (
     kmeans_clustering,
 )
 from .coverage import coverage
+from .direct_map import DirectMap, lo_build, lo_listno, lo_offset
 from .distances import knn, normalize_L2, pairwise_distances
 from .factory import index_factory
 from .flat import IndexFlat, IndexFlatCodes, IndexFlatIP, IndexFlatL2
@@ -95,9 +96,22 @@ from .id_map import IndexIDMap, IndexIDMap2
 from .index import Index, downcast_index
 from .index_io import clone_index, deserialize_index, read_index, serialize_index, write_index
 from .index_scalar_quantizer import IndexScalarQuantizer
+from .inverted_lists import ArrayInvertedLists, InvertedLists
+from .inverted_lists_io import downcast_InvertedLists, read_InvertedLists, write_InvertedLists
 from .itq import ITQMatrix, ITQTransform
+from .ivf import IndexIVF, Level1Quantizer
+from .ivf_flat import IndexIVFFlat, IndexIVFScalarQuantizer
+from .ivf_stats import IndexIVFStats
 from .kmeans import Kmeans
 from .linear_transforms import LinearTransform, RandomRotationMatrix
+from .list_views import (
+    HStackInvertedLists,
+    MaskedInvertedLists,
+    ReadOnlyInvertedLists,
+    SliceInvertedLists,
+    StopWordsInvertedLists,
+    VStackInvertedLists,
+)
 from .metrics import (
     METRIC_COSINE,
     METRIC_GOWER,
@@ -114,6 +128,7 @@ from .metrics import (
     is_similarity_metric,
 )
 from .nested import extract_index_ivf, try_extract_index_ivf
+from .on_disk_lists import InvertedListsPtrVector, OnDiskInvertedLists
 from .operating_points import (
     AutoTuneCriterion,
     IntersectionCriterion,
@@ -276,6 +291,7 @@ __all__ = [
     "AlignedTableUint8",
     "AlignedTableUint16",
     "AlignedTable_to_array",
+    "ArrayInvertedLists",
     "AutoTuneCriterion",
     "ByteVector",
     "ByteVectorVector",
@@ -288,6 +304,7 @@ __all__ = [
     "ClusteringIterationStats",
     "ClusteringIterationStatsVector",
     "ClusteringParameters",
+    "DirectMap",
     "DistanceDataType_BF16",
     "DistanceDataType_F16",
     "DistanceDataType_F32",
@@ -317,6 +334,7 @@ __all__ = [
     "GpuResources",
     "GpuResourcesProvider",
     "GpuResourcesVector",
+    "HStackInvertedLists",
     "HadamardRotation",
     "IDSelector",
     "IDSelectorAll",
@@ -340,6 +358,10 @@ __all__ = [
     "IndexFlatL2",
     "IndexIDMap",
     "IndexIDMap2",
+    "IndexIVF",
+    "IndexIVFFlat",
+    "IndexIVFScalarQuantizer",
+    "IndexIVFStats",
     "IndexPreTransform",
     "IndexRefine",
     "IndexRefineFlat",
@@ -356,7 +378,10 @@ __all__ = [
     "Int64VectorVector",
     "IntVector",
     "IntersectionCriterion",
+    "InvertedLists",
+    "InvertedListsPtrVector",
     "Kmeans",
+    "Level1Quantizer",
     "LinearTransform",
     "LongLongVector",
     "LongVector",
@@ -370,6 +395,7 @@ __all__ = [
     "METRIC_NaNEuclidean",
     "MapInt64ToInt64",
     "MapLong2Long",
+    "MaskedInvertedLists",
     "MaybeOwnedVectorFloat32",
     "MaybeOwnedVectorInt32",
     "MaybeOwnedVectorUInt8",
@@ -378,6 +404,7 @@ __all__ = [
     "MemorySpace_Unified",
     "NormalizationTransform",
     "OPQMatrix",
+    "OnDiskInvertedLists",
     "OneRecallAtRCriterion",
     "OperatingPoint",
     "OperatingPointVector",
@@ -389,6 +416,7 @@ __all__ = [
     "PyCallbackIDSelector",
     "RandomGenerator",
     "RandomRotationMatrix",
+    "ReadOnlyInvertedLists",
     "RemapDimensionsTransform",
     "ResultHeap",
     "ScalarQuantizer",
@@ -398,9 +426,11 @@ __all__ = [
     "SearchParametersPQ",
     "SearchParametersPreTransform",
     "SearchParametersResidualCoarseQuantizer",
+    "SliceInvertedLists",
     "SplitMix64RandomGenerator",
     "StandardGpuResources",
     "StandardGpuResourcesImpl",
+    "StopWordsInvertedLists",
     "ToCPUCloner",
     "ToGpuCloner",
     "ToGpuClonerMultiple",
@@ -411,6 +441,7 @@ __all__ = [
     "UInt32Vector",
     "UInt64Vector",
     "Uint64Vector",
+    "VStackInvertedLists",
     "VectorTransform",
     "VectorTransformVector",
     "array_to_AlignedTable",
@@ -434,6 +465,7 @@ __all__ = [
     "coverage",
     "cvar",
     "deserialize_index",
+    "downcast_InvertedLists",
     "downcast_VectorTransform",
     "downcast_index",
     "eval_intersection",
@@ -467,6 +499,9 @@ __all__ = [
     "kmin",
     "knn",
     "knn_gpu",
+    "lo_build",
+    "lo_listno",
+    "lo_offset",
     "lrand",
     "matrix_bucket_sort_inplace",
     "memcpy",
@@ -483,6 +518,7 @@ __all__ = [
     "randint",
     "randn",
     "range_search_with_parameters",
+    "read_InvertedLists",
     "read_VectorTransform",
     "read_index",
     "rev_swig_ptr",
@@ -493,6 +529,7 @@ __all__ = [
     "uninstall",
     "vector_float_to_array",
     "vector_to_array",
+    "write_InvertedLists",
     "write_VectorTransform",
     "write_index",
 ]

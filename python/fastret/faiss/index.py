@@ -104,6 +104,10 @@ class Index(FaissObject):
         """The vectors of `keys` [n] int64: [n, d]. Raises RuntimeError for a key that is not there."""
         self._refuse("reconstruct")
 
+    def _reconstruct_n(self, n0: int, ni: int) -> Tensor:
+        """Vectors n0 ... n0 + ni - 1, which are among ntotal."""
+        return self._reconstruct(torch.arange(n0, n0 + ni))
+
     def _search_and_reconstruct(
         self, rows: Tensor, k: int, params: SearchParameters | None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -237,7 +241,7 @@ class Index(FaissObject):
                 f"{self._named('reconstruct_n')}: {ni} vectors from {n0} on were asked for, "
                 f"the index holds {self.ntotal}"
             )
-        return fill(self._named("reconstruct_n"), x, self._reconstruct(torch.arange(n0, n0 + ni)).cpu().numpy())
+        return fill(self._named("reconstruct_n"), x, self._reconstruct_n(n0, ni).cpu().numpy())
 
     def remove_ids(self, x: Any) -> int:
         """Remove the ids of an IDSelector or of an array x [n]; return how many vectors went."""
