@@ -98,6 +98,21 @@ from .index_io import clone_index, deserialize_index, read_index, serialize_inde
 from .index_scalar_quantizer import IndexScalarQuantizer
 from .inverted_lists import ArrayInvertedLists, InvertedLists
 from .inverted_lists_io import downcast_InvertedLists, read_InvertedLists, write_InvertedLists
+from .io_objects import (
+    BufferedIOReader,
+    BufferedIOWriter,
+    FileIOReader,
+    FileIOWriter,
+    IOReader,
+    IOWriter,
+    MappedFileIOReader,
+    MmappedFileMappingOwner,
+    PyCallbackIOReader,
+    PyCallbackIOWriter,
+    VectorIOReader,
+    VectorIOWriter,
+    ZeroCopyIOReader,
+)
 from .itq import ITQMatrix, ITQTransform
 from .ivf import IndexIVF, Level1Quantizer
 from .ivf_flat import IndexIVFFlat, IndexIVFScalarQuantizer
@@ -112,6 +127,7 @@ from .list_views import (
     StopWordsInvertedLists,
     VStackInvertedLists,
 )
+from .matrix_stats import MatrixStats
 from .metrics import (
     METRIC_COSINE,
     METRIC_GOWER,
@@ -293,6 +309,8 @@ __all__ = [
     "AlignedTable_to_array",
     "ArrayInvertedLists",
     "AutoTuneCriterion",
+    "BufferedIOReader",
+    "BufferedIOWriter",
     "ByteVector",
     "ByteVectorVector",
     "CenteringTransform",
@@ -309,6 +327,8 @@ __all__ = [
     "DistanceDataType_F16",
     "DistanceDataType_F32",
     "DoubleVector",
+    "FileIOReader",
+    "FileIOWriter",
     "Float16",
     "Float32",
     "Float32Vector",
@@ -347,6 +367,8 @@ __all__ = [
     "IDSelectorRange",
     "IDSelectorTranslated",
     "IDSelectorXOr",
+    "IOReader",
+    "IOWriter",
     "ITQMatrix",
     "ITQTransform",
     "IVFPQSearchParameters",
@@ -395,13 +417,16 @@ __all__ = [
     "METRIC_NaNEuclidean",
     "MapInt64ToInt64",
     "MapLong2Long",
+    "MappedFileIOReader",
     "MaskedInvertedLists",
+    "MatrixStats",
     "MaybeOwnedVectorFloat32",
     "MaybeOwnedVectorInt32",
     "MaybeOwnedVectorUInt8",
     "MemorySpace_Device",
     "MemorySpace_Temporary",
     "MemorySpace_Unified",
+    "MmappedFileMappingOwner",
     "NormalizationTransform",
     "OPQMatrix",
     "OnDiskInvertedLists",
@@ -414,6 +439,8 @@ __all__ = [
     "ParameterRangeVector",
     "ParameterSpace",
     "PyCallbackIDSelector",
+    "PyCallbackIOReader",
+    "PyCallbackIOWriter",
     "RandomGenerator",
     "RandomRotationMatrix",
     "ReadOnlyInvertedLists",
@@ -442,8 +469,11 @@ __all__ = [
     "UInt64Vector",
     "Uint64Vector",
     "VStackInvertedLists",
+    "VectorIOReader",
+    "VectorIOWriter",
     "VectorTransform",
     "VectorTransformVector",
+    "ZeroCopyIOReader",
     "array_to_AlignedTable",
     "bfKnn",
     "bfKnn_tiling",

@@ -14,6 +14,7 @@ from ..replacing import replacing
 from .formats.registry import Registry, indexes
 from .formats.stream import IO_FLAG_MMAP, IO_FLAG_MMAP_IFC, IO_FLAG_SKIP_IVF_DATA, Reader, Writer
 from .index import Index
+from .io_objects import MemoryIOReader
 
 T = TypeVar("T")
 FileName = str | os.PathLike[str]
@@ -56,7 +57,7 @@ def clone_index(index: Index) -> Any:
 def write_to(registry: Registry[T], value: T, f: Any, io_flags: int = 0) -> None:
     """Write an object of a registry to a file name, a Path or an object with write_bytes."""
     if hasattr(f, "write_bytes") and not isinstance(f, Path):
-        registry.write(Writer(f.write_bytes, getattr(f, "name", type(f).__name__), io_flags), value)
+        registry.write(Writer(f.write_bytes, getattr(f, "name", "") or type(f).__name__, io_flags), value)
         return
     try:
         with replacing(f) as temporary, temporary.open("wb") as file:
@@ -67,6 +68,12 @@ def write_to(registry: Registry[T], value: T, f: Any, io_flags: int = 0) -> None
 
 def read_from(registry: Registry[T], f: Any, io_flags: int = 0) -> T:
     """Read an object of a registry from a file name, a Path or an object with read_bytes."""
+    if isinstance(f, MemoryIOReader):
+        in_place = bool(io_flags & IO_FLAG_MMAP_IFC)
+        reader = Reader(type(f).__name__, io_flags, memory=f.left(), in_place=in_place)
+        value = registry.read(reader)
+        f.skip(reader.position)
+        return value
     if hasattr(f, "read_bytes") and not isinstance(f, Path):
 
         def read_into(memory: memoryview) -> int:
@@ -74,18 +81,19 @@ def read_from(registry: Registry[T], f: Any, io_flags: int = 0) -> T:
             memory[: len(data)] = data
             return len(data)
 
-        return registry.read(Reader(getattr(f, "name", type(f).__name__), io_flags, read_into=read_into))
+        return registry.read(Reader(getattr(f, "name", "") or type(f).__name__, io_flags, read_into=read_into))
     path = Path(f)
     try:
         if io_flags & (IO_FLAG_MMAP_IFC | (IO_FLAG_MMAP & ~IO_FLAG_SKIP_IVF_DATA)):
-            return registry.read(Reader(str(path), io_flags, memory=np.memmap(path, dtype=np.uint8, mode="c")))
+            memory = np.memmap(path, dtype=np.uint8, mode="c")
+            return registry.read(Reader(str(path), io_flags, memory=memory, in_place=True))
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             value = registry.read(Reader(str(path), io_flags, read_into=file.readinto, remaining=size))
             if file.read(1):
                 raise RuntimeError(f"read_index: {path} was altered: it goes on behind the end of its index")
             return value
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
         raise RuntimeError(f"read_index: could not read {path}: {error}") from error
 
 

@@ -72,6 +72,7 @@ class Writer:
 class Reader:
     """Reads through read_into(memory) -> bytes that it put there, or from `memory`, a 1-D uint8 array.
 
+    With `in_place` arrays are views of `memory`, for example of a memory-mapped file, which must not change.
     What is read can be refused before memory is asked for: `remaining` bytes are the most that any array can take.
     Every error names `name`.
     """
@@ -83,10 +84,11 @@ class Reader:
         *,
         read_into: Callable[[memoryview], int | None] | None = None,
         memory: NumpyArray | None = None,
+        in_place: bool = False,
         remaining: int | None = None,
     ) -> None:
         self.name, self.io_flags = name, io_flags
-        self._read_into, self._memory, self._at = read_into, memory, 0
+        self._read_into, self._memory, self._in_place, self._at = read_into, memory, in_place, 0
         self._remaining = len(memory) if memory is not None else remaining
 
     @property
@@ -125,7 +127,7 @@ class Reader:
             self.fail(f"{size} bytes are promised behind byte {self._at}, {self._remaining} are left")
         if self._memory is not None:
             data = self._memory[self._at : self._at + size]
-            if isinstance(data, np.memmap):
+            if self._in_place:
                 array = data.view(dtype)
             else:
                 array = np.empty(count, dtype)
