@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,3 +131,134 @@ def test_quantizers_take_tensors_and_other_numbers() -> None:
 def test_quantizers_refuse_in_one_sentence(call: Callable[[Any], object], error: type, sentence: str) -> None:
     with pytest.raises(error, match=f"^{sentence}$"):
         call(ours.ScalarQuantizer(4, 0))
+
+
+def pair_of_indexes(name: str, metric: int, vectors: np.ndarray) -> tuple[Any, Any]:
+    indexes = [
+        module.IndexScalarQuantizer(vectors.shape[1], getattr(module.ScalarQuantizer, name), metric)
+        for module in (ours, theirs)
+    ]
+    for index in indexes:
+        index.train(vectors)
+        index.add(vectors)
+    return indexes[0], indexes[1]
+
+
+def flat_of(index: Any) -> Any:
+    """The flat index of what an index decodes to."""
+    flat = ours.IndexFlat(index.d, index.metric_type)
+    flat.add(index.reconstruct_n())
+    return flat
+
+
+METRICS = pytest.mark.parametrize("metric", [ours.METRIC_L2, ours.METRIC_INNER_PRODUCT])
+
+
+@pytest.mark.parametrize("name", TYPES)
+@METRICS
+@pytest.mark.parametrize("d", [16, 21])
+def test_search_is_exact_over_what_codes_decode_to(
+    name: str, metric: int, d: int, generator: np.random.Generator
+) -> None:
+    vectors, queries = (generator.standard_normal((n, d), dtype=np.float32) * 9 for n in (300, 20))
+    index, reference = pair_of_indexes(name, metric, vectors)
+    np.testing.assert_array_equal(ours.vector_to_array(index.codes), theirs.vector_to_array(reference.codes))
+    flat = flat_of(index)
+    for answer, exact in zip(index.search(queries, 7), flat.search(queries, 7), strict=True):
+        np.testing.assert_array_equal(answer, exact, strict=True)
+    scores, _ = index.search(queries, 7)
+    # FAISS sums d products in float32.
+    bound = 4 * d * np.finfo(np.float32).eps * np.square(queries).sum(1).max()
+    np.testing.assert_allclose(scores, reference.search(queries, 7)[0], rtol=1e-5, atol=bound)
+    threshold = float(np.median(scores))
+    for answer, exact in zip(
+        index.range_search(queries, threshold), flat.range_search(queries, threshold), strict=True
+    ):
+        np.testing.assert_array_equal(answer, exact, strict=True)
+
+
+@pytest.mark.parametrize("name", ["QT_fp16", "QT_6bit"])
+@METRICS
+def test_selectors_limit_what_is_found(name: str, metric: int, generator: np.random.Generator) -> None:
+    vectors = generator.standard_normal((200, 12), dtype=np.float32)
+    index, _ = pair_of_indexes(name, metric, vectors)
+    params = ours.SearchParameters(sel=ours.IDSelectorRange(50, 53))
+    scores, ids = index.search(vectors[:9], 5, params=params)
+    expected = flat_of(index).search(vectors[:9], 5, params=params)
+    np.testing.assert_array_equal(scores, expected[0])
+    np.testing.assert_array_equal(ids, expected[1])
+    np.testing.assert_array_equal(ids[:, 3:], -1)
+    _, _, ids = index.range_search(vectors[:9], 100.0 if metric == ours.METRIC_L2 else -100.0, params=params)
+    assert set(ids) == {50, 51, 52}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_removing_merging_and_emptying(name: str, generator: np.random.Generator) -> None:
+    vectors = generator.standard_normal((90, 6), dtype=np.float32) * 40
+    index, reference = pair_of_indexes(name, ours.METRIC_L2, vectors)
+    others = [copy.deepcopy(index), theirs.clone_index(reference)]
+    assert index.remove_ids(np.arange(10, 31)) == reference.remove_ids(np.arange(10, 31)) == 21
+    for one, other in zip((index, reference), others, strict=True):
+        one.merge_from(other)
+        assert (one.ntotal, other.ntotal) == (159, 0)
+    np.testing.assert_array_equal(ours.vector_to_array(index.codes), theirs.vector_to_array(reference.codes))
+    np.testing.assert_allclose(index.reconstruct(100), reference.reconstruct(100), rtol=1e-6, atol=1e-5)
+    codes = index.sa_encode(vectors[:5])
+    np.testing.assert_array_equal(codes, reference.sa_encode(vectors[:5]), strict=True)
+    np.testing.assert_allclose(index.sa_decode(codes), reference.sa_decode(codes), rtol=1e-6, atol=1e-5)
+    index.reset()
+    assert index.ntotal == 0
+    assert index.is_trained
+    np.testing.assert_array_equal(index.search(vectors[:2], 1)[1], -1)
+
+
+@pytest.mark.parametrize("name", TYPES)
+@METRICS
+def test_files_go_both_ways(name: str, metric: int, generator: np.random.Generator, tmp_path: Path) -> None:
+    vectors = generator.standard_normal((70, 7), dtype=np.float32) * 9
+    index, reference = pair_of_indexes(name, metric, vectors)
+    ours.write_index(index, tmp_path / "ours")
+    theirs.write_index(reference, str(tmp_path / "theirs"))
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    read = ours.read_index(tmp_path / "theirs")
+    assert (read.sq.qtype, read.metric_type, read.ntotal) == (reference.sq.qtype, metric, 70)
+    for one in (read, ours.read_index(tmp_path / "ours", ours.IO_FLAG_MMAP_IFC)):
+        one.add(vectors[:3])
+        index_again = ours.read_index(tmp_path / "ours")
+        index_again.add(vectors[:3])
+        for answer, expected in zip(one.search(vectors[:9], 4), index_again.search(vectors[:9], 4), strict=True):
+            np.testing.assert_array_equal(answer, expected)
+
+
+def test_an_index_before_training_refuses_and_is_written() -> None:
+    index = ours.IndexScalarQuantizer(4, ours.ScalarQuantizer.QT_6bit)
+    assert not index.is_trained
+    with pytest.raises(RuntimeError, match=r"^IndexScalarQuantizer.add: the index is not trained"):
+        index.add(np.ones((1, 4)))
+    read = ours.deserialize_index(ours.serialize_index(index))
+    assert (read.is_trained, read.sq.qtype, read.code_size) == (False, ours.ScalarQuantizer.QT_6bit, 3)
+    assert ours.IndexScalarQuantizer(4, ours.ScalarQuantizer.QT_bf16).is_trained
+
+
+def test_an_index_refuses_what_it_cannot_search_or_merge() -> None:
+    index = ours.IndexScalarQuantizer(4, ours.ScalarQuantizer.QT_fp16, ours.METRIC_L1)
+    index.add(np.ones((1, 4)))
+    with pytest.raises(RuntimeError, match=r"^IndexScalarQuantizer.search: the metric must be METRIC_L2 or .*, got 2$"):
+        index.search(np.ones((1, 4)), 1)
+    trained = [ours.IndexScalarQuantizer(4, 0) for _ in range(2)]
+    for scale, one in enumerate(trained, 1):
+        one.train(np.eye(4) * scale)
+        one.add(np.eye(4))
+    with pytest.raises(RuntimeError, match=r"^IndexScalarQuantizer.merge_from: the two quantizers must have the same"):
+        trained[0].merge_from(trained[1])
+
+
+def test_a_file_that_contradicts_itself_is_refused(generator: np.random.Generator) -> None:
+    index, _ = pair_of_indexes("QT_8bit", ours.METRIC_L2, generator.standard_normal((9, 4), dtype=np.float32))
+    data = ours.serialize_index(index).copy()
+    place = data.tobytes().index(np.uint64(8).tobytes(), 40)  # how many trained values
+    data[place] = 6
+    with pytest.raises(
+        RuntimeError, match=r"^read_index: memory was truncated, .*: qtype 0 of d 4 with codes of 4 and 6"
+    ):
+        ours.deserialize_index(data)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..ops.arrays import Metric
+from ..ops.arrays import METRICS, Metric
 from ..ops.cosine_scores import cosine_scores
 from .flat import IndexFlat
 from .index import Index
@@ -75,21 +75,30 @@ class IndexRefine(Index):
     def _range_search(
         self, rows: Tensor, radius: float, params: SearchParameters | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As FAISS does: what the base index finds within the radius, scored again."""
+        """As FAISS does: of what the base index finds within radius * k_factor, what is within the radius."""
         metric = self._metric("range_search")
-        _, base_params = self._told("range_search", params)
-        lims, _, ids = self.base_index.range_search(rows, radius, params=base_params)
-        lims = lims.to(torch.int64)
-        queries = torch.repeat_interleave(rows, lims.diff(), 0)
-        return lims, self._scored(queries, ids[:, None], metric)[:, 0], ids
+        k_factor, base_params = self._told("range_search", params)
+        base_radius = float(np.float32(radius) * np.float32(k_factor))
+        lims, _, ids = self.base_index.range_search(rows, base_radius, params=base_params)
+        numbers = torch.repeat_interleave(torch.arange(len(rows)), lims.to(torch.int64).diff())
+        scores = self._scored(rows[numbers], ids[:, None], metric)[:, 0]
+        within = scores < radius if metric == "l2" else scores > radius
+        counts = numbers[within].bincount(minlength=len(rows))
+        return torch.nn.functional.pad(counts.cumsum(0), (1, 0)), scores[within], ids[within]
 
     def _scored(self, rows: Tensor, ids: Tensor, metric: Metric) -> Tensor:
         """The canonical score of each of rows [n, d] with the vectors of ids [n, m], [n, m]; that of id -1 is any."""
+        if isinstance(self.refine_index, IndexFlat):
+            of_pairs: Tensor = torch.ops.fastret.pair_scores(
+                rows, self.refine_index.vectors, ids, METRICS.index(metric)
+            )
+            return of_pairs
         blocks = []
         size = max(1, _BLOCK_VALUES // max(1, ids.shape[1] * self.d))
         for queries, candidates in zip(torch.split(rows, size), torch.split(ids, size), strict=True):
-            vectors = self.refine_index._reconstruct(candidates.clamp(min=0).flatten())
-            keys = vectors.view(*candidates.shape, self.d)
+            found = candidates >= 0
+            keys = torch.zeros(*candidates.shape, self.d)
+            keys[found] = self.refine_index._reconstruct(candidates[found])
             blocks.append(torch.as_tensor(cosine_scores(queries[:, None], keys, metric))[:, 0])
         return torch.cat(blocks)
 

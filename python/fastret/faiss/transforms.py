@@ -234,7 +234,7 @@ def _walsh_hadamard(rows: Tensor) -> Tensor:
     n, p = rows.shape
     step = 1
     while step < p:
-        pairs = rows.reshape(n, -1, 2, step)
+        pairs = rows.reshape(n, p // (2 * step), 2, step)
         rows = torch.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], 2)
         step *= 2
     return rows.reshape(n, p)
