@@ -8,8 +8,9 @@ namespace fastret {
 
 // Rows whose codes the first pass takes at a time, as a block [M, kBlockRows] of bytes.
 constexpr int kBlockRows = 256;
-// Entries of a table of levels: what 8 bits can number.
+// Entries of a table of levels: what 8 bits, or 4, can number.
 constexpr int kLevels = 256;
+constexpr int kNibbleLevels = 16;
 
 using Reaching = void(const uint8_t* levels, const uint8_t* block, int64_t num_codes, const float* offsets,
                       float step, float limit, uint64_t* masks);
@@ -30,7 +31,7 @@ struct CodePrimitives {
   void (*quantise)(const float* values, int64_t n, float origin, float scale, uint8_t* levels);
   // block[b * kBlockRows + i] = rows[i * width + b].
   void (*transpose)(const uint8_t* rows, int64_t num_rows, int64_t width, uint8_t* block);
-  // Bit i of masks[i / 64]: (sum over m of levels[m * kLevels + code m of row i]) * step + offsets[i] <=
+  // Bit i of masks[i / 64]: (sum over m of levels[m, code m of row i]) * step + offsets[i] <=
   // limit, rounded at most twice. num_codes <= 257, so that sums fit 16 bits. Code m is byte m of a row in
   // reaching_bytes; in reaching_nibbles codes 2 b and 2 b + 1 are the lower and the upper half of byte b.
   Reaching *reaching_bytes, *reaching_nibbles;

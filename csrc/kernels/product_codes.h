@@ -18,7 +18,7 @@ struct ProductCodes {
 // Lists of rows in one arena: those of list l are at starts[l] ... starts[l] + sizes[l] - 1.
 struct CodeLists {
   ProductCodes codes;     // [capacity, code_size]
-  const int64_t* ids;     // [capacity]
+  const int64_t* ids;     // [capacity], or nullptr: the positions
   const int64_t* starts;  // [L]
   const int64_t* sizes;   // [L]
   const float* offsets;   // [capacity], or nullptr: added to the score of a row
@@ -75,6 +75,16 @@ struct ProductEncodeParams {
   int nbits;
   int64_t sub_dim;
   uint8_t* codes;  // [N, code_size]
+};
+
+// The sums of the table entries of rows, in the order of the codes. List l has tables of its own.
+struct ProductSumsParams {
+  ProductCodes codes;     // [capacity, code_size]
+  const int64_t* starts;  // [L]
+  const int64_t* sizes;   // [L]
+  int64_t num_lists;      // L
+  const float* tables;    // [L, M, K]
+  float* sums;            // [sum of sizes], list after list
 };
 
 struct ProductDecodeParams {

@@ -53,12 +53,18 @@ void check_rows(const char* op, const Tensor& rows, const Tensor& centroids) {
                   centroids.size(0) * centroids.size(2), "], got ", shape_of(rows));
 }
 
+void check_list(const char* op, const int64_t* starts, const int64_t* sizes, int64_t list, int64_t capacity) {
+  STD_TORCH_CHECK(starts[list] >= 0 && sizes[list] >= 0 && starts[list] <= capacity - sizes[list], op,
+                  ": list ", list, " must lie within the ", capacity, " rows of codes, got start ",
+                  starts[list], " and size ", sizes[list]);
+}
+
 // The arguments that searches share.
 struct Arguments {
   ProductQueries queries;
   CodeLists lists;
 
-  Arguments(const char* op, const Tensor& tables, const Tensor& codes, const Tensor& ids,
+  Arguments(const char* op, const Tensor& tables, const Tensor& codes, const OptionalTensor& ids,
             const Tensor& starts, const Tensor& sizes, const Tensor& probes, int64_t nbits, bool largest,
             const OptionalTensor& base, const OptionalTensor& offsets, const OptionalTensor& allowed,
             int64_t max_rows) {
@@ -71,14 +77,12 @@ struct Arguments {
     STD_TORCH_CHECK(codes.size(1) == product_code_size(num_codes, int(nbits)), op,
                     ": codes must be [capacity, ", product_code_size(num_codes, int(nbits)), "], got ",
                     shape_of(codes));
-    check_tensor(op, "ids", ids, ScalarType::Long, 1);
     check_tensor(op, "starts", starts, ScalarType::Long, 1);
     check_tensor(op, "sizes", sizes, ScalarType::Long, 1);
     check_tensor(op, "probes", probes, ScalarType::Long, 2);
-    STD_TORCH_CHECK(ids.size(0) == capacity && starts.size(0) == sizes.size(0) && probes.size(0) == count, op,
-                    ": there must be an id for each row of codes, a start for each size and probes for each "
-                    "query, got ",
-                    shape_of(ids), ", ", shape_of(starts), " and ", shape_of(probes));
+    STD_TORCH_CHECK(starts.size(0) == sizes.size(0) && probes.size(0) == count, op,
+                    ": there must be a start for each size and probes for each query, got ", shape_of(starts),
+                    " and ", shape_of(probes));
     STD_TORCH_CHECK(!base || (base->dim() == 2 && base->size(1) == probes.size(1)), op,
                     ": base must have the shape of probes");
     STD_TORCH_CHECK(max_rows >= 0, op, ": max_rows must not be negative, got ", max_rows);
@@ -92,7 +96,7 @@ struct Arguments {
                max_rows,
                largest};
     lists = {{data_of<uint8_t>(codes), codes.size(1), num_codes, int(nbits)},
-             data_of<int64_t>(ids),
+             data_of<int64_t>(op, "ids", ids, ScalarType::Long, capacity),
              data_of<int64_t>(starts),
              data_of<int64_t>(sizes),
              data_of<float>(op, "offsets", offsets, ScalarType::Float, capacity),
@@ -103,10 +107,7 @@ struct Arguments {
                       list);
       if (list < 0) continue;
       rows += lists.sizes[list];
-      STD_TORCH_CHECK(lists.starts[list] >= 0 && lists.sizes[list] >= 0 &&
-                          lists.starts[list] + lists.sizes[list] <= capacity,
-                      op, ": list ", list, " must lie within the ", capacity, " rows of codes, got start ",
-                      lists.starts[list], " and size ", lists.sizes[list]);
+      check_list(op, lists.starts, lists.sizes, list, capacity);
     }
   }
 
@@ -119,7 +120,7 @@ struct Arguments {
 }  // namespace
 
 std::tuple<Tensor, Tensor> search_product_codes_cpu(const Tensor& tables, const Tensor& codes,
-                                                    const Tensor& ids, const Tensor& starts,
+                                                    const OptionalTensor& ids, const Tensor& starts,
                                                     const Tensor& sizes, const Tensor& probes, int64_t nbits,
                                                     int64_t k, bool largest, const OptionalTensor& base,
                                                     const OptionalTensor& offsets,
@@ -137,9 +138,10 @@ std::tuple<Tensor, Tensor> search_product_codes_cpu(const Tensor& tables, const 
 }
 
 std::tuple<Tensor, Tensor, Tensor> range_search_product_codes_cpu(
-    const Tensor& tables, const Tensor& codes, const Tensor& ids, const Tensor& starts, const Tensor& sizes,
-    const Tensor& probes, int64_t nbits, double threshold, bool largest, const OptionalTensor& base,
-    const OptionalTensor& offsets, const OptionalTensor& allowed, int64_t max_rows) {
+    const Tensor& tables, const Tensor& codes, const OptionalTensor& ids, const Tensor& starts,
+    const Tensor& sizes, const Tensor& probes, int64_t nbits, double threshold, bool largest,
+    const OptionalTensor& base, const OptionalTensor& offsets, const OptionalTensor& allowed,
+    int64_t max_rows) {
   const Arguments a("range_search_product_codes", tables, codes, ids, starts, sizes, probes, nbits, largest,
                     base, offsets, allowed, max_rows);
   const cpu::RangeFound found =
@@ -164,6 +166,35 @@ Tensor product_tables_cpu(const Tensor& rows, const Tensor& centroids, int64_t n
                        centroids.size(2), squared_l2, tables.mutable_data_ptr<float>()},
                       TorchThreads(rows.numel() * centroids.size(1)));
   return tables;
+}
+
+Tensor product_sums_cpu(const Tensor& tables, const Tensor& codes, const Tensor& starts, const Tensor& sizes,
+                        int64_t nbits) {
+  const char* op = "product_sums";
+  check_nbits(op, nbits);
+  check_tensor(op, "tables", tables, ScalarType::Float, 3);
+  check_tensor(op, "codes", codes, ScalarType::Byte, 2);
+  check_tensor(op, "starts", starts, ScalarType::Long, 1);
+  check_tensor(op, "sizes", sizes, ScalarType::Long, 1);
+  const int64_t num_lists = tables.size(0), num_codes = tables.size(1);
+  STD_TORCH_CHECK(tables.size(2) == int64_t(1) << nbits && starts.size(0) == num_lists &&
+                      sizes.size(0) == num_lists && codes.size(1) == product_code_size(num_codes, int(nbits)),
+                  op, ": tables must be [L, M, ", 1 << nbits, "] for L lists of M codes, got ",
+                  shape_of(tables));
+  int64_t rows = 0;
+  for (int64_t list = 0; list < num_lists; ++list) {
+    check_list(op, data_of<int64_t>(starts), data_of<int64_t>(sizes), list, codes.size(0));
+    rows += data_of<int64_t>(sizes)[list];
+  }
+  Tensor sums = torch::stable::new_empty(tables, {rows}, ScalarType::Float);
+  cpu::product_sums({{data_of<uint8_t>(codes), codes.size(1), num_codes, int(nbits)},
+                     data_of<int64_t>(starts),
+                     data_of<int64_t>(sizes),
+                     num_lists,
+                     data_of<float>(tables),
+                     sums.mutable_data_ptr<float>()},
+                    TorchThreads(rows * num_codes));
+  return sums;
 }
 
 Tensor encode_product_codes_cpu(const Tensor& rows, const Tensor& centroids, int64_t nbits) {
@@ -198,6 +229,7 @@ Tensor decode_product_codes_cpu(const Tensor& codes, const Tensor& centroids, in
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {
   m.impl("search_product_codes", TORCH_BOX(&search_product_codes_cpu));
   m.impl("range_search_product_codes", TORCH_BOX(&range_search_product_codes_cpu));
+  m.impl("product_sums", TORCH_BOX(&product_sums_cpu));
   m.impl("product_tables", TORCH_BOX(&product_tables_cpu));
   m.impl("encode_product_codes", TORCH_BOX(&encode_product_codes_cpu));
   m.impl("decode_product_codes", TORCH_BOX(&decode_product_codes_cpu));

@@ -72,26 +72,30 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   m.def("decode_product_codes(Tensor codes, Tensor centroids, int nbits) -> Tensor");
   // rows [Q, D] -> products, or squared distances, of their sub-vectors with centroids [Q, M, K] float32
   m.def("product_tables(Tensor rows, Tensor centroids, int nbits, bool squared_l2) -> Tensor");
-  // tables [Q, M, K] float32; codes, ids [capacity] int64 and lists of them by starts and sizes [L] int64;
-  // probes [Q, P] int64 padded with -1; base [Q, P] and offsets [capacity] float32 are added to the scores;
-  // allowed [capacity] bool; each query visits max_rows rows at most (0: any number) -> scores [Q, k] float32
-  // and positions [Q, k] int64 in the arena, of equal scores the smaller id first
+  // tables [L, M, K], one of each list -> sums of the entries of its rows, list after list
+  m.def("product_sums(Tensor tables, Tensor codes, Tensor starts, Tensor sizes, int nbits) -> Tensor");
+  // tables [Q, M, K] float32; codes, ids [capacity] int64 (none: the positions) and lists of them by starts
+  // and sizes [L] int64; probes [Q, P] int64 padded with -1; base [Q, P] and offsets [capacity] float32 are
+  // added to the scores; allowed [capacity] bool; each query visits max_rows rows at most (0: any number) ->
+  // scores [Q, k] float32 and positions [Q, k] int64 in the arena, of equal scores the smaller id first
   m.def(
-      "search_product_codes(Tensor tables, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor "
+      "search_product_codes(Tensor tables, Tensor codes, Tensor? ids, Tensor starts, Tensor sizes, Tensor "
       "probes, int nbits, SymInt k, bool largest, Tensor? base=None, Tensor? offsets=None, Tensor? "
       "allowed=None, int max_rows=0) -> (Tensor, Tensor)");
   // -> lims [Q + 1] int64, scores float32, positions int64
   m.def(
-      "range_search_product_codes(Tensor tables, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor "
+      "range_search_product_codes(Tensor tables, Tensor codes, Tensor? ids, Tensor starts, Tensor sizes, "
+      "Tensor "
       "probes, int nbits, float threshold, bool largest, Tensor? base=None, Tensor? offsets=None, Tensor? "
       "allowed=None, int max_rows=0) -> (Tensor, Tensor, Tensor)");
   // A graph of vectors [N, D] float32 as FAISS holds it: offsets [N + 1] int64, level_starts [L + 1] and
   // neighbors int32, entry [2] int32 (a vector and its level, or -1). Links vectors[first:], which are on so
-  // many levels [N] int32, into it
+  // many levels [N] int32, into it. originals [N - first, D]: what these were, where they are decoded
   m.def(
       "hnsw_add_(Tensor vectors, int first, Tensor levels, Tensor offsets, Tensor level_starts, int metric, "
-      "int ef_construction, float prune_headroom, bool keep_max_size_level0, Tensor(a!) neighbors, Tensor(b!) "
-      "entry) -> ()");
+      "int ef_construction, float prune_headroom, bool keep_max_size_level0, Tensor(a!) neighbors, "
+      "Tensor(b!) "
+      "entry, Tensor? originals=None) -> ()");
   // -> scores [Q, K] float32, ids [Q, K] int64, and the numbers of searches, of those that exhausted their
   // candidates, of distances and of hops [4] int64
   m.def(
@@ -103,9 +107,9 @@ STABLE_TORCH_LIBRARY(fastret, m) {
       "hnsw_range_search(Tensor queries, Tensor vectors, Tensor offsets, Tensor level_starts, Tensor "
       "neighbors, Tensor entry, float radius, int metric, int ef, bool check_relative_distance, Tensor? "
       "allowed=None) -> (Tensor, Tensor, Tensor, Tensor)");
-  // queries [Q, B], keys [N, B] uint8, allowed [N] bool; ids [N], starts [L], sizes [L] and probes [Q, P] int64,
-  // all or none: keys in inverted lists, of which a query visits its probes (-1: none) -> Hamming distances
-  // [Q, K] int32, ids [Q, K] int64
+  // queries [Q, B], keys [N, B] uint8, allowed [N] bool; ids [N], starts [L], sizes [L] and probes [Q, P]
+  // int64, all or none: keys in inverted lists, of which a query visits its probes (-1: none) -> Hamming
+  // distances [Q, K] int32, ids [Q, K] int64
   m.def(
       "hamming_search(Tensor queries, Tensor keys, SymInt k, Tensor? allowed=None, Tensor? ids=None, Tensor? "
       "starts=None, Tensor? sizes=None, Tensor? probes=None) -> (Tensor, Tensor)");
@@ -113,11 +117,11 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   m.def(
       "hamming_range_search(Tensor queries, Tensor keys, int radius, Tensor? allowed=None, Tensor? ids=None, "
       "Tensor? starts=None, Tensor? sizes=None, Tensor? probes=None) -> (Tensor, Tensor, Tensor)");
-  // Inverted lists in one arena: codes [capacity, bytes] uint8 of rows of a codec (kernels/inverted_lists.h), ids
-  // [capacity] int64, of list l the rows starts[l] ... starts[l] + sizes[l] - 1; queries [Q, D] float32 visit the
-  // lists probes [Q, P] int64, -1: none; codec_params [2, D] float32, centroids [L, D] float32 to be added to the
-  // rows, allowed [capacity] bool; each query visits max_rows rows at most, 0: any number -> scores [Q, K] float32,
-  // positions [Q, K] int64 in the arena, equal scores by id
+  // Inverted lists in one arena: codes [capacity, bytes] uint8 of rows of a codec (kernels/inverted_lists.h),
+  // ids [capacity] int64, of list l the rows starts[l] ... starts[l] + sizes[l] - 1; queries [Q, D] float32
+  // visit the lists probes [Q, P] int64, -1: none; codec_params [2, D] float32, centroids [L, D] float32 to
+  // be added to the rows, allowed [capacity] bool; each query visits max_rows rows at most, 0: any number ->
+  // scores [Q, K] float32, positions [Q, K] int64 in the arena, equal scores by id
   m.def(
       "search_lists(Tensor queries, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor probes, "
       "SymInt k, int metric, int codec=0, Tensor? codec_params=None, Tensor? centroids=None, Tensor? "

@@ -96,6 +96,7 @@ def test_ties_go_to_the_smaller_id(nbits: int, generator: Generator) -> None:
     tables = torch.randint(0, 2, (3, 4, 1 << nbits), generator=generator).float()
     lists = lists_of([500, 300], 4, nbits, generator)
     scores, positions = check_search(tables, lists, torch.tensor([[0, 1]] * 3), nbits, 40, largest=True)
+    assert lists.ids is not None
     for row_scores, row in zip(scores, lists.ids[positions], strict=True):
         for score in row_scores.unique():
             assert row[row_scores == score].tolist() == sorted(row[row_scores == score].tolist())
@@ -105,7 +106,7 @@ def test_filters_and_limits_of_rows(generator: Generator) -> None:
     tables = torch.randn(4, 6, 256, generator=generator)
     lists = lists_of([400, 100, 300], 6, 8, generator)
     probes = torch.tensor([[0, 1, 2], [2, 1, 0], [1, -1, 2], [-1, -1, -1]])
-    allowed = torch.rand(len(lists.ids), generator=generator) < 0.3
+    allowed = torch.rand(len(lists.codes), generator=generator) < 0.3
     for max_rows in (0, 1, 399, 450):
         check_search(tables, lists, probes, 8, 20, largest=False, allowed=allowed, max_rows=max_rows)
     _, positions = check_search(tables, lists, probes, 8, 5, largest=False, allowed=torch.zeros_like(allowed))
@@ -133,6 +134,20 @@ def test_the_bound_holds_where_scores_are_close_together(offset: float, nbits: i
     lists = lists_of([2000], 16, nbits, generator, offsets=True)
     for largest in (True, False):
         check_search(tables, lists, torch.zeros(3, 1, dtype=torch.int64), nbits, 15, largest)
+
+
+@pytest.mark.parametrize("nbits", [3, 4, 8])
+def test_sums_of_lists_with_tables_of_their_own(nbits: int, generator: Generator) -> None:
+    tables = torch.randn(4, 5, 1 << nbits, generator=generator)
+    lists = lists_of([30, 0, 1, 200], 5, nbits, generator)
+    want = reference.product_sums(tables, lists, nbits)
+    check_everywhere(lambda: (ops.product_sums(tables, lists, nbits),), (want,), (tables, lists.codes))
+
+
+def test_rows_without_ids_have_their_positions(generator: Generator) -> None:
+    lists = lists_of([500, 300], 4, 8, generator)._replace(ids=None)
+    tables = torch.randint(0, 2, (3, 4, 256), generator=generator).float()
+    check_search(tables, lists, torch.tensor([[0, 1]] * 3), 8, 40, largest=True)
 
 
 def test_more_codes_than_levels_add_up_to(generator: Generator) -> None:

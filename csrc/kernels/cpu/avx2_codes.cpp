@@ -109,7 +109,7 @@ void reaching_nibbles(const uint8_t* levels, const uint8_t* block, int64_t num_c
     for (int64_t m = 0; m < num_codes; m += 2) {
       const auto table = [&](int64_t code) {
         return _mm256_broadcastsi128_si256(
-            _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + code * kLevels)));
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + code * kNibbleLevels)));
       };
       const __m256i lower = table(m), upper = m + 1 < num_codes ? table(m + 1) : _mm256_setzero_si256();
       for (int v = 0; v < kVectors; ++v) {

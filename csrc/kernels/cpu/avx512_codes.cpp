@@ -88,7 +88,7 @@ void reaching_nibbles_avx512(const uint8_t* levels, const uint8_t* block, int64_
   for (int64_t m = 0; m < num_codes; m += 2) {
     const auto table = [&](int64_t code) {
       return _mm512_broadcast_i32x4(
-          _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + code * kLevels)));
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + code * kNibbleLevels)));
     };
     const __m512i lower = table(m), upper = m + 1 < num_codes ? table(m + 1) : _mm512_setzero_si512();
     for (int v = 0; v < kSumVectors; ++v) {

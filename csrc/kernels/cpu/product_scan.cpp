@@ -21,6 +21,8 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Queries whose levels fit the second-level cache together share the lists that a thread reads.
 constexpr int64_t kLevelBytes = 1 << 20;
 constexpr int64_t kMostBlockQueries = 256;
+// Rows that are made ready at a time: a query's levels are then read from far away for many of them at once.
+constexpr int64_t kPartBytes = 1 << 16;
 constexpr int64_t kMostCodes = 65535 / 255;  // whose levels add up within 16 bits
 constexpr int64_t kRowsInFlight = 4;
 constexpr double kLargestMagnitude = 1e37;  // of sums that cannot overflow
@@ -93,13 +95,22 @@ class RowsAbove {
   std::vector<FoundRow> rows_;
 };
 
+// Codes of 4 bits are looked up as they are, others as bytes.
+int first_pass_bits(int nbits) {
+  return nbits == 4 ? 4 : 8;
+}
+
+int64_t levels_of_table(int64_t num_entries) {
+  return num_entries == kNibbleLevels ? kNibbleLevels : kLevels;
+}
+
 // The tables of one query in levels. A table counts its entries from the best one down, in steps that all
 // tables of the query share.
 class Levels {
  public:
   Levels(const CodePrimitives& set, const ProductQueries& queries, int64_t query, int64_t num_codes,
          int64_t num_entries)
-      : levels_(size_t(num_codes * kLevels)) {
+      : levels_(size_t(num_codes * levels_of_table(num_entries))) {
     const float* tables = queries.tables + query * queries.query_stride;
     std::vector<float> best(static_cast<size_t>(num_codes));
     float range = 0;
@@ -123,7 +134,7 @@ class Levels {
     if (!std::isfinite(scale)) return;  // all tables all but constant
     for (int64_t m = 0; m < num_codes; ++m)
       set.quantise(tables + m * queries.table_stride, num_entries, best[size_t(m)],
-                   queries.largest ? -scale : scale, &levels_[size_t(m * kLevels)]);
+                   queries.largest ? -scale : scale, &levels_[size_t(m * levels_of_table(num_entries))]);
     magnitude_ += double(num_codes) * range;
     usable_ = magnitude_ < kLargestMagnitude;
   }
@@ -132,68 +143,74 @@ class Levels {
   const uint8_t* data() const { return levels_.data(); }
   float step() const { return step_; }
 
-  // What (levels) * step + (offset to minimise) of a row may be at most, for the row to reach a value. An
-  // exact sum of M terms and the bound of it differ by less than (M + 16) 2^-22 of what they are made of: M +
-  // 2 roundings of the score, two of each level, four of the bound.
+  // What (sum of levels) * step + (offset to minimise) of a row may be at most, for the row to reach a value.
+  // An exact sum of M terms and the bound of it differ by less than (M + 16) 2^-22 of what they are made of:
+  // M + 2 roundings of the score, two of each level, four of the bound.
   float limit(float value, double base, double largest_offset, int64_t num_codes) const {
     const double magnitude = magnitude_ + std::fabs(base) + largest_offset;
-    const double slack = magnitude * double(num_codes + 16) * 0x1p-22;
-    return std::nextafter(float(-double(value) - base - best_sum_ + slack), kInfinity);
+    const double limit = magnitude * double(num_codes + 16) * 0x1p-22 - double(value) - base - best_sum_;
+    return float(limit + std::fabs(limit) * 0x1p-23);  // rounded, not below the limit
   }
 
  private:
-  std::vector<uint8_t> levels_;  // [M, kLevels]
+  std::vector<uint8_t> levels_;  // [M, levels_of_table]
   double best_sum_ = 0, magnitude_ = 0;
   float step_ = 0;
   bool usable_ = false;
 };
 
-// Codes of 4 bits are looked up as they are, others as bytes.
-int first_pass_bits(int nbits) {
-  return nbits == 4 ? 4 : 8;
-}
-
-// Up to kBlockRows rows of a list, made ready for the first pass.
-class RowBlock {
+// Some rows of a list, made ready for the first pass in blocks of kBlockRows.
+class ListPart {
  public:
-  RowBlock(const CodeLists& lists, bool largest)
+  ListPart(const CodeLists& lists, bool largest)
       : lists_(lists),
         sign_(largest ? -1.0f : 1.0f),
         bits_(first_pass_bits(lists.codes.nbits)),
-        block_(size_t(lists.codes.num_codes * kBlockRows)),
-        bytes_(lists.codes.nbits == bits_ ? 0 : block_.size()),
-        offsets_(kBlockRows) {}
+        width_(bits_ == 4 ? lists.codes.code_size : lists.codes.num_codes),
+        blocks_(std::clamp<int64_t>(kPartBytes / (kBlockRows * width_ + 1), 1, 16)),
+        block_(size_t(blocks_ * width_ * kBlockRows)),
+        bytes_(lists.codes.nbits == bits_ ? 0 : size_t(width_ * kBlockRows)),
+        offsets_(size_t(blocks_ * kBlockRows)) {}
+
+  int64_t most_rows() const { return blocks_ * kBlockRows; }
 
   void load(const CodePrimitives& set, int64_t first, int64_t count) {
     const ProductCodes& codes = lists_.codes;
-    const uint8_t* rows = codes.data + first * codes.code_size;
-    if (codes.nbits != bits_) {
-      for (int64_t i = 0; i < count; ++i) {
-        BitReader reader(rows + i * codes.code_size, codes.nbits);
-        for (int64_t m = 0; m < codes.num_codes; ++m)
-          bytes_[size_t(i * codes.num_codes + m)] = uint8_t(reader.next());
-      }
-      rows = bytes_.data();
+    for (int64_t i = 0; i < count; i += kBlockRows) {
+      const int64_t rows_of_block = std::min<int64_t>(kBlockRows, count - i);
+      const uint8_t* rows = codes.data + (first + i) * codes.code_size;
+      if (codes.nbits != bits_) rows = as_bytes(rows, rows_of_block);
+      set.transpose(rows, rows_of_block, width_, &block_[size_t(i * width_)]);
     }
-    set.transpose(rows, count, bits_ == 4 ? codes.code_size : codes.num_codes, block_.data());
     largest_offset_ = 0;
     for (int64_t i = 0; lists_.offsets && i < count; ++i) {
       offsets_[size_t(i)] = sign_ * lists_.offsets[first + i];
-      // NaN stays: such a block goes without the first pass.
+      // NaN stays: such rows go without the first pass.
       largest_offset_ = std::max(std::fabs(offsets_[size_t(i)]), largest_offset_);
     }
   }
 
-  const uint8_t* data() const { return block_.data(); }
-  const float* offsets() const { return offsets_.data(); }
+  // From row `first` of the part on, a multiple of kBlockRows.
+  const uint8_t* block(int64_t first) const { return &block_[size_t(first * width_)]; }
+  const float* offsets(int64_t first) const { return &offsets_[size_t(first)]; }
   float largest_offset() const { return largest_offset_; }
 
  private:
+  const uint8_t* as_bytes(const uint8_t* rows, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      BitReader reader(rows + i * lists_.codes.code_size, lists_.codes.nbits);
+      for (int64_t m = 0; m < width_; ++m) bytes_[size_t(i * width_ + m)] = uint8_t(reader.next());
+    }
+    return bytes_.data();
+  }
+
   const CodeLists& lists_;
   float sign_;
   int bits_;
-  std::vector<uint8_t> block_, bytes_;
-  std::vector<float> offsets_;
+  int64_t width_, blocks_;
+  std::vector<uint8_t> block_;  // [blocks, width, kBlockRows]
+  std::vector<uint8_t> bytes_;  // [kBlockRows, width]
+  std::vector<float> offsets_;  // [blocks, kBlockRows]
   float largest_offset_ = 0;
 };
 
@@ -223,19 +240,18 @@ class Scan {
     if (has_first_pass_)
       for (int64_t q = mine_.begin; q < mine_.end; ++q)
         levels.emplace_back(set_, queries_, q, lists_.codes.num_codes, int64_t(1) << lists_.codes.nbits);
-    RowBlock block(lists_, queries_.largest);
+    ListPart rows(lists_, queries_.largest);
     for (size_t begin = 0, end = 0; begin < visits.size(); begin = end) {
       while (end < visits.size() && visits[end].list == visits[begin].list) ++end;
       const int64_t list = visits[begin].list;
-      const Range rows = part(lists_.sizes[list], part_number, parts);
-      for (int64_t first = rows.begin; first < rows.end; first += kBlockRows) {
-        const int64_t count = std::min<int64_t>(kBlockRows, rows.end - first);
-        if (has_first_pass_) block.load(set_, lists_.starts[list] + first, count);
+      const Range mine = part(lists_.sizes[list], part_number, parts);
+      for (int64_t first = mine.begin; first < mine.end; first += rows.most_rows()) {
+        const int64_t count = std::min(rows.most_rows(), mine.end - first);
+        if (has_first_pass_) rows.load(set_, lists_.starts[list] + first, count);
+        const bool bounded = has_first_pass_ && rows.largest_offset() < kLargestMagnitude;
         for (size_t v = begin; v < end; ++v) {
-          if (visits[v].rows <= first) continue;
-          const bool bounded = has_first_pass_ && block.largest_offset() < kLargestMagnitude &&
-                               levels[size_t(visits[v].query - mine_.begin)].usable();
-          scan(visits[v], bounded ? &levels[size_t(visits[v].query - mine_.begin)] : nullptr, block,
+          const Levels* mine_levels = bounded ? &levels[size_t(visits[v].query - mine_.begin)] : nullptr;
+          scan(visits[v], mine_levels && mine_levels->usable() ? mine_levels : nullptr, rows,
                lists_.starts[list] + first, std::min(count, visits[v].rows - first));
         }
       }
@@ -263,30 +279,38 @@ class Scan {
     return visits;
   }
 
-  void scan(const Visit& visit, const Levels* levels, const RowBlock& block, int64_t first, int64_t count) {
+  // The rows of the arena from `first` on.
+  void scan(const Visit& visit, const Levels* levels, const ListPart& rows, int64_t first, int64_t count) {
     Found& found = found_[size_t(visit.query - mine_.begin)];
     const float base =
         queries_.base ? queries_.base[visit.query * queries_.probes_of_each + visit.probe] : 0.0f;
+    if (!(std::fabs(base) < kLargestMagnitude)) levels = nullptr;
     uint64_t masks[kBlockRows / 64];
     std::fill(std::begin(masks), std::end(masks), ~uint64_t(0));
-    if (levels && std::fabs(base) < kLargestMagnitude)
-      reaching_(levels->data(), block.data(), lists_.codes.num_codes, block.offsets(), levels->step(),
-                levels->limit(found.threshold(), queries_.largest ? -base : base, block.largest_offset(),
-                              lists_.codes.num_codes),
-                masks);
-    int64_t positions[kBlockRows];
-    int64_t kept = 0;
-    for (int64_t word = 0; 64 * word < count; ++word) {
-      uint64_t mask =
-          masks[word] & (count - 64 * word >= 64 ? ~uint64_t(0) : (uint64_t(1) << (count % 64)) - 1);
+    float masks_of = NAN;  // the threshold that they were made with
+    for (int64_t i = 0; i < count; i += 64) {
+      if (levels && (i % kBlockRows == 0 || masks_of != found.threshold())) {
+        const int64_t block = i / kBlockRows * kBlockRows;
+        masks_of = found.threshold();
+        reaching_(levels->data(), rows.block(block), lists_.codes.num_codes, rows.offsets(block),
+                  levels->step(),
+                  levels->limit(masks_of, queries_.largest ? -base : base, rows.largest_offset(),
+                                lists_.codes.num_codes),
+                  masks);
+      }
+      uint64_t mask = masks[i % kBlockRows / 64];
+      if (count - i < 64) mask &= (uint64_t(1) << (count - i)) - 1;
+      int64_t positions[64];
+      int64_t kept = 0;
       for (; mask; mask &= mask - 1) {
-        const int64_t position = first + 64 * word + __builtin_ctzll(mask);
+        const int64_t position = first + i + __builtin_ctzll(mask);
         if (!lists_.allowed || lists_.allowed[position]) positions[kept++] = position;
       }
+      if (kept)
+        with_code_reader(lists_.codes.nbits, [&](auto reader_of) {
+          score(reader_of, visit.query, base, positions, kept, found);
+        });
     }
-    if (kept)
-      with_code_reader(lists_.codes.nbits,
-                       [&](auto reader_of) { score(reader_of, visit.query, base, positions, kept, found); });
   }
 
   template <class ReaderOf>
@@ -309,7 +333,8 @@ class Scan {
       for (int64_t j = 0; j < rows; ++j) {
         const int64_t position = positions[i + j];
         const float score = (sums[j] + (lists_.offsets ? lists_.offsets[position] : 0.0f)) + base;
-        found.push({queries_.largest ? score : -score, lists_.ids[position], position});
+        found.push(
+            {queries_.largest ? score : -score, lists_.ids ? lists_.ids[position] : position, position});
       }
     }
   }
@@ -328,7 +353,8 @@ template <class Found, class Finish>
 void scan_all(const ProductQueries& queries, const CodeLists& lists, const Found& nothing,
               const Parallel& parallel, Finish&& finish) {
   const int64_t fitting =
-      std::clamp(kLevelBytes / (lists.codes.num_codes * kLevels + 1), int64_t(1), kMostBlockQueries);
+      std::clamp(kLevelBytes / (lists.codes.num_codes * levels_of_table(int64_t(1) << lists.codes.nbits) + 1),
+                 int64_t(1), kMostBlockQueries);
   const int64_t shared = (queries.count + parallel.num_threads - 1) / parallel.num_threads;
   const int64_t block = std::max<int64_t>(1, std::min(fitting, shared));
   const int64_t blocks = (queries.count + block - 1) / block;

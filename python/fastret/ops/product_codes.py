@@ -18,7 +18,7 @@ class CodeLists(NamedTuple):
     """Product codes in one arena, where list l is rows starts[l] ... starts[l] + sizes[l] - 1."""
 
     codes: Tensor  # [capacity, ceil(M nbits / 8)] uint8
-    ids: Tensor  # [capacity] int64
+    ids: Tensor | None  # [capacity] int64; None: the positions
     starts: Tensor  # [L] int64
     sizes: Tensor  # [L] int64
     offsets: Tensor | None = None  # [capacity] float32, added to the score of a row
@@ -26,8 +26,7 @@ class CodeLists(NamedTuple):
     @staticmethod
     def of_all(codes: Tensor) -> CodeLists:
         """One list of all rows of codes, whose ids are their numbers."""
-        n = len(codes)
-        return CodeLists(codes, torch.arange(n), torch.zeros(1, dtype=torch.int64), torch.tensor([n]))
+        return CodeLists(codes, None, torch.tensor([0]), torch.tensor([len(codes)]))
 
 
 def encode_product_codes(rows: Tensor, centroids: Tensor, nbits: int) -> Tensor:
@@ -94,6 +93,22 @@ def product_tables(rows: Tensor, centroids: Tensor, nbits: int, squared_l2: bool
     _check_rows("product_tables", rows, centroids)
     tables: Tensor = torch.ops.fastret.product_tables(rows.contiguous(), centroids.contiguous(), nbits, squared_l2)
     return tables
+
+
+def product_sums(tables: Tensor, lists: CodeLists, nbits: int) -> Tensor:
+    """The sums of the table entries of all rows, each list having tables of its own: [sum of sizes] float32.
+
+    Equivalent to `tables[l, m, codes[start:start + size, m]].sum(m)` of list after list, in the order of m.
+
+    Args:
+        tables: [L, M, 2^nbits] float32.
+        lists, nbits: as of `search_product_codes`; ids and offsets do not matter.
+
+    Raises:
+        RuntimeError: arguments that do not fit each other.
+    """
+    sums: Tensor = torch.ops.fastret.product_sums(tables, lists.codes, lists.starts, lists.sizes, nbits)
+    return sums
 
 
 def search_product_codes(
@@ -199,11 +214,16 @@ def _(rows: Tensor, centroids: Tensor, nbits: int, squared_l2: bool) -> Tensor:
     return rows.new_empty((rows.shape[0], *centroids.shape[:2]))
 
 
+@torch.library.register_fake("fastret::product_sums")
+def _(tables: Tensor, codes: Tensor, starts: Tensor, sizes: Tensor, nbits: int) -> Tensor:
+    return tables.new_empty((torch.library.get_ctx().new_dynamic_size(),))
+
+
 @torch.library.register_fake("fastret::search_product_codes")
 def _(
     tables: Tensor,
     codes: Tensor,
-    ids: Tensor,
+    ids: Tensor | None,
     starts: Tensor,
     sizes: Tensor,
     probes: Tensor,
@@ -223,7 +243,7 @@ def _(
 def _(
     tables: Tensor,
     codes: Tensor,
-    ids: Tensor,
+    ids: Tensor | None,
     starts: Tensor,
     sizes: Tensor,
     probes: Tensor,

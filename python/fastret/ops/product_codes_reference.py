@@ -78,6 +78,21 @@ def visited_scores(
     return found[~found.isnan()], where[~found.isnan()]
 
 
+def product_sums(tables: Tensor, lists: CodeLists, nbits: int) -> Tensor:
+    sums = [torch.empty(0)]
+    for table, start, size in zip(tables, lists.starts.tolist(), lists.sizes.tolist(), strict=True):
+        codes = unpack_codes(lists.codes[start : start + size], len(table), nbits)
+        total = torch.zeros(size)
+        for m in range(len(table)):
+            total = total + table[m, codes[:, m]]
+        sums.append(total)
+    return torch.cat(sums)
+
+
+def _ids_at(lists: CodeLists, positions: Tensor) -> Tensor:
+    return positions if lists.ids is None else lists.ids[positions]
+
+
 def search_product_codes(
     tables: Tensor,
     lists: CodeLists,
@@ -95,7 +110,7 @@ def search_product_codes(
     for query in range(len(tables)):
         found, where = visited_scores(tables, lists, probes, nbits, query, base, allowed, max_rows)
         ranked = sorted(
-            zip((-found if largest else found).tolist(), lists.ids[where].tolist(), where.tolist(), strict=True)
+            zip((-found if largest else found).tolist(), _ids_at(lists, where).tolist(), where.tolist(), strict=True)
         )[:k]
         for place, (value, _, position) in enumerate(ranked):
             scores[query, place] = -value if largest else value
@@ -120,7 +135,9 @@ def range_search_product_codes(
         found, where = visited_scores(tables, lists, probes, nbits, query, base, allowed, max_rows)
         better = found > threshold if largest else found < threshold
         found, where = found[better], where[better]
-        order = sorted(range(len(where)), key=lambda i: (int(lists.ids[where[i]]), int(where[i])))
+        order = [
+            i for _, _, i in sorted(zip(_ids_at(lists, where).tolist(), where.tolist(), range(len(where)), strict=True))
+        ]
         lims.append(lims[-1] + len(order))
         scores.append(found[order])
         positions.append(where[order])

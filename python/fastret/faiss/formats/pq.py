@@ -8,6 +8,7 @@ import torch
 
 from ..index_io import read_from, write_to
 from ..index_pq import IndexPQ
+from ..metrics import METRIC_L2
 from ..product_quantizer import ProductQuantizer
 from .header import read_header, write_header
 from .registry import Registry, indexes
@@ -58,8 +59,8 @@ def read_pq(reader: Reader, fourcc: bytes) -> IndexPQ:
     index._codes = codes
     if fourcc != b"IxPQ":  # the oldest tells nothing of searches
         index.search_type, index.encode_signs, index.polysemous_ht = reader.i32(), bool(reader.u8()), reader.i32()
-    if fourcc == b"IxPQ":
-        index.metric_type = 1
+    if fourcc != b"IxPq":  # the older ones say METRIC_INNER_PRODUCT and mean METRIC_L2
+        index.metric_type = METRIC_L2
     return index
 
 
