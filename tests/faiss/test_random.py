@@ -46,6 +46,12 @@ def test_arrays_are_those_of_faiss(n: int | tuple[int, ...], seed: int) -> None:
     np.testing.assert_allclose(ours.randn(n, seed), theirs.randn(n, seed), rtol=2**-23)
 
 
+def test_drawing_nothing_leaves_the_generator_as_it_is() -> None:
+    generator = ours.RandomGenerator(5)
+    assert len(generator._words(0)) == 0
+    assert generator.rand_int() == theirs.RandomGenerator(5).rand_int()
+
+
 def test_default_seeds_and_dtypes_are_those_of_faiss() -> None:
     for name in ("rand", "randn", "randint"):
         drawn, reference = (getattr(module, name)(10) for module in (ours, theirs))

@@ -24,7 +24,8 @@ class RandomGenerator(FaissObject):
         self._state = np.random.RandomState(operator.index(seed) & 0xFFFFFFFF)
 
     def _words(self, n: int) -> NDArray[np.uint32]:
-        return np.frombuffer(self._state.bytes(4 * n), "<u4")
+        # numpy draws a word for no bytes.
+        return np.frombuffer(self._state.bytes(4 * n) if n else b"", "<u4")
 
     def _positive(self, n: int) -> NDArray[np.int64]:
         words = self._words(2 * n).astype(np.int64) & 0x7FFFFFFF
