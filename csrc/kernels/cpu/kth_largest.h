@@ -11,6 +11,7 @@ namespace fastret::cpu {
 inline float kth_largest(const float* values, size_t n, size_t k, std::vector<float>& scratch) {
   constexpr size_t kSample = 64, kMargin = 8;
   const std::greater<float> descending;
+  if (k == 1) return *std::max_element(values, values + n);
   if (scratch.size() < n) scratch.resize(n);
   float* middle = scratch.data();
   if (n >= 8 * kSample) {

@@ -98,7 +98,9 @@ void Scan::run() {
   const int64_t groups = int64_t(group_starts_.size()) - 1;
   const int64_t query_parts = share_queries ? std::min(threads, groups) : 1;
 
-  const size_t capacity = size_t(std::max<int64_t>(128, goal_.k + goal_.k / 2 + 64));
+  // The first panel tells the best key so far well enough to leave out most others.
+  const size_t capacity =
+      size_t(goal_.k == 1 ? kPanelKeys : std::max<int64_t>(128, goal_.k + goal_.k / 2 + 64));
   sinks_.resize(size_t(key_parts_ * count));
   candidates_.reserve(sinks_.size());
   for (int64_t i = 0; i < key_parts_ * count; ++i) {
