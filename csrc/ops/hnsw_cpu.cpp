@@ -85,11 +85,13 @@ Tensor counts_of(const cpu::HnswCounts& counts, const Tensor& like) {
 
 void hnsw_add_cpu(const Tensor& vectors, int64_t first, const Tensor& levels, const Tensor& offsets,
                   const Tensor& level_starts, int64_t metric, int64_t ef_construction, double prune_headroom,
-                  bool keep_max_size_level0, Tensor neighbors, Tensor entry) {
+                  bool keep_max_size_level0, Tensor neighbors, Tensor entry,
+                  const std::optional<Tensor>& originals) {
   const char* op = "hnsw_add_";
   cpu::HnswAddParams params{graph_of(op, vectors, offsets, level_starts, neighbors, entry, metric),
                             first,
                             table_of<int32_t>(op, "levels", levels, vectors.size(0)),
+                            originals ? static_cast<const float*>(originals->const_data_ptr()) : nullptr,
                             static_cast<int32_t*>(neighbors.mutable_data_ptr()),
                             ef_construction,
                             float(prune_headroom),
@@ -98,6 +100,11 @@ void hnsw_add_cpu(const Tensor& vectors, int64_t first, const Tensor& levels, co
   STD_TORCH_CHECK(first >= 0 && first <= graph.count && ef_construction > 0, op,
                   ": first must be from 0 to N and ef_construction positive, got ", first, " and ",
                   ef_construction);
+  STD_TORCH_CHECK(!originals || (originals->dim() == 2 && originals->size(0) == graph.count - first &&
+                                 originals->size(1) == graph.dim && originals->is_contiguous() &&
+                                 originals->scalar_type() == ScalarType::Float),
+                  op, ": originals must be [", graph.count - first, ", ", graph.dim,
+                  "] float32, contiguous, got ", originals ? shape_of(*originals) : "none");
   for (int64_t i = first; i < graph.count; ++i)
     STD_TORCH_CHECK(params.levels[i] > 0 && params.levels[i] <= graph.num_levels &&
                         graph.offsets[i + 1] - graph.offsets[i] == graph.level_starts[params.levels[i]],

@@ -23,10 +23,11 @@ struct HnswGraph {
 };
 
 struct HnswAddParams {
-  HnswGraph graph;        // vectors and offsets are those of all N
-  int64_t first;          // vectors first ... N - 1 are added
-  const int32_t* levels;  // [N]: a vector is on levels 0 ... levels[i] - 1
-  int32_t* neighbors;     // those of the graph; the lists of what is added hold -1
+  HnswGraph graph;         // vectors and offsets are those of all N
+  int64_t first;           // vectors first ... N - 1 are added
+  const int32_t* levels;   // [N]: a vector is on levels 0 ... levels[i] - 1
+  const float* originals;  // [N - first, D]: where vectors are decoded ones, what they were; or nullptr
+  int32_t* neighbors;      // those of the graph; the lists of what is added hold -1
   int64_t ef_construction;
   float prune_headroom;       // the part of a full list that its pruning frees
   bool keep_max_size_level0;  // fill the lists of level 0 with what pruning would drop

@@ -18,7 +18,7 @@ class Linker {
 
   // The neighbours of a new vector on each of its levels that the graph has.
   void link_forward(int32_t id) {
-    const float* vector = graph_.vector(id);
+    const float* vector = p_.originals ? p_.originals + (id - p_.first) * graph_.dim : graph_.vector(id);
     const int32_t top = std::min(p_.levels[id] - 1, graph_.max_level);
     const Node nearest = walker_.descend(vector, top);
     for (int32_t level = top; level >= 0; --level) {
@@ -99,7 +99,7 @@ class Linker {
     return false;
   }
 
-  static constexpr int64_t kAtOnce = 2 * kRowsInFlight;  // most nodes are dropped for one of the first
+  static constexpr int64_t kAtOnce = kRowsInFlight;  // most nodes are dropped for one of the first
   const HnswGraph& graph_;
   const HnswAddParams& p_;
   Walker walker_;

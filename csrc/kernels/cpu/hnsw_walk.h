@@ -47,12 +47,23 @@ class Pool {
 
   void offer(Node node) {
     if (size_ == capacity_ && !(node < nodes_[size_t(size_ - 1)])) return;
-    Node* place = std::lower_bound(nodes_.data(), nodes_.data() + size_, node);
+    Node* place = place_of(node);
     size_ += size_ < capacity_;
     Node* end = nodes_.data() + size_;
     std::memmove(place + 1, place, size_t(end - place - 1) * sizeof(Node));
     *place = node;
     next_ = std::min<int64_t>(next_, place - nodes_.data());
+  }
+
+  // The first node that is not nearer, found without branches: they could not be predicted.
+  Node* place_of(Node node) {
+    Node* place = nodes_.data();
+    for (int64_t left = size_; left > 0;) {
+      const int64_t half = (left + 1) / 2;
+      place += place[half - 1] < node ? half : 0;
+      left -= half;
+    }
+    return place;
   }
 
   // The place of the nearest node whose neighbours are still to be looked at, or size().
@@ -76,14 +87,20 @@ class Visited {
  public:
   explicit Visited(int64_t count) : words_(size_t(count + 63) / 64) {}
 
-  // Whether it is met for the first time.
-  bool meet(int32_t id) {
-    uint64_t& word = words_[size_t(id) / 64];
-    const uint64_t bit = uint64_t(1) << (id % 64);
-    if (word & bit) return false;
-    word |= bit;
-    met_.push_back(id);
-    return true;
+  // Of ids[0 ... count - 1], writes those that are met for the first time to `fresh`, which may be `ids`, and
+  // returns how many. Without branches: which ones these are cannot be predicted.
+  int64_t meet(const int32_t* ids, int64_t count, int32_t* fresh) {
+    int64_t num_fresh = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      const int32_t id = ids[i];
+      uint64_t& word = words_[size_t(id) / 64];
+      const bool known = word >> (id % 64) & 1;
+      word |= uint64_t(1) << (id % 64);
+      fresh[num_fresh] = id;
+      num_fresh += !known;
+    }
+    met_.insert(met_.end(), fresh, fresh + num_fresh);
+    return num_fresh;
   }
 
   void clear() {
@@ -126,15 +143,14 @@ class Walker {
     for (int32_t at = graph_.max_level; at > level; --at) {
       for (bool moved = true; moved;) {
         const Range list = list_of(nearest.id(), at);
-        int64_t count = 0;
-        for (int64_t i = list.begin; i < list.end && is_vector(graph_.neighbors[i]); ++i)
-          ids_[size_t(count++)] = graph_.neighbors[i];
-        sums(query, ids_.data(), count);
+        const int32_t* ids = graph_.neighbors + list.begin;
+        const int64_t count = list.end - list.begin;
+        sums(query, ids, count);
         counts.distances += count;
         counts.hops += 1;
         moved = false;
         for (int64_t i = 0; i < count; ++i) {
-          const Node node(distance(sums_[size_t(i)]), ids_[size_t(i)]);
+          const Node node(distance(sums_[size_t(i)]), ids[i]);
           if (node.key() >= nearest.key()) continue;
           nearest = node;
           moved = true;
@@ -151,7 +167,8 @@ class Walker {
             Met&& met) {
     pool.clear(capacity);
     pool.offer(entry);
-    visited_.meet(entry.id());
+    const int32_t entry_id = entry.id();
+    visited_.meet(&entry_id, 1, ids_.data());
     met(entry);
     int64_t hops = 0;
     for (int64_t at; (at = pool.nearest_unexpanded()) < std::min(limit, pool.size());) {
@@ -159,12 +176,7 @@ class Walker {
       pool[at].expand();
       if (at + 1 < pool.size()) prefetch_list(pool[at + 1].id(), level);
       const Range list = list_of(id, level);
-      int64_t count = 0;
-      for (int64_t i = list.begin; i < list.end && is_vector(graph_.neighbors[i]); ++i) {
-        const int32_t neighbor = graph_.neighbors[i];
-        ids_[size_t(count)] = neighbor;
-        count += visited_.meet(neighbor);
-      }
+      const int64_t count = visited_.meet(graph_.neighbors + list.begin, list.end - list.begin, ids_.data());
       sums(query, ids_.data(), count);
       for (int64_t i = 0; i < count; ++i) {
         const Node node(distance(sums_[size_t(i)]), ids_[size_t(i)]);
@@ -185,7 +197,15 @@ class Walker {
     int64_t begin, end;
   };
 
+  // The neighbours of a vector on a level.
   Range list_of(int32_t id, int32_t level) const {
+    Range list = places_of(id, level);
+    int64_t end = list.begin;
+    while (end < list.end && is_vector(graph_.neighbors[end])) ++end;
+    return {list.begin, end};
+  }
+
+  Range places_of(int32_t id, int32_t level) const {
     const int64_t start = graph_.offsets[id], end = graph_.offsets[id + 1];
     // A vector that is not on the level, though a list there names it, has no neighbours on it.
     return {start + graph_.level_starts[level], std::min(end, start + graph_.level_starts[level + 1])};
@@ -194,7 +214,7 @@ class Walker {
   bool is_vector(int32_t id) const { return uint64_t(int64_t(id)) < uint64_t(graph_.count); }
 
   void prefetch_list(int32_t id, int32_t level) const {
-    const Range list = list_of(id, level);
+    const Range list = places_of(id, level);
     for (int64_t i = list.begin; i < list.end; i += 16) __builtin_prefetch(graph_.neighbors + i);
   }
 
@@ -208,8 +228,6 @@ class Walker {
 
   void sums(const float* from, const int32_t* ids, int64_t count) {
     for (int64_t i = 0; i < count; ++i) rows_[size_t(i)] = graph_.vector(ids[i]);
-    for (int64_t i = 0; i < std::min<int64_t>(count, kRowsInFlight); ++i)
-      for (int64_t d = 0; d < graph_.dim; d += 16) __builtin_prefetch(rows_[size_t(i)] + d);
     sums_of_(term_, from, rows_.data(), count, graph_.dim, sums_.data());
   }
 

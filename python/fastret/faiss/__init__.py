@@ -92,6 +92,8 @@ from .gpu_options import (
     StandardGpuResources,
     StandardGpuResourcesImpl,
 )
+from .hnsw import IndexHNSW, IndexHNSWFlat, IndexHNSWPQ, IndexHNSWSQ
+from .hnsw_graph import HNSW, HNSWStats
 from .id_map import IndexIDMap, IndexIDMap2
 from .index import Index, downcast_index
 from .index_io import clone_index, deserialize_index, read_index, serialize_index, write_index
@@ -285,6 +287,7 @@ __all__ = [
     "FAISS_VERSION_MAJOR",
     "FAISS_VERSION_MINOR",
     "FAISS_VERSION_PATCH",
+    "HNSW",
     "INDICES_32_BIT",
     "INDICES_64_BIT",
     "INDICES_CPU",
@@ -354,6 +357,7 @@ __all__ = [
     "GpuResources",
     "GpuResourcesProvider",
     "GpuResourcesVector",
+    "HNSWStats",
     "HStackInvertedLists",
     "HadamardRotation",
     "IDSelector",
@@ -378,6 +382,10 @@ __all__ = [
     "IndexFlatCodes",
     "IndexFlatIP",
     "IndexFlatL2",
+    "IndexHNSW",
+    "IndexHNSWFlat",
+    "IndexHNSWPQ",
+    "IndexHNSWSQ",
     "IndexIDMap",
     "IndexIDMap2",
     "IndexIVF",

@@ -115,7 +115,7 @@ FAMILIES = (
         "graphs",
         "",
         """
-        HNSW HNSWStats IndexHNSW IndexHNSWFlat IndexHNSWSQ SearchParametersHNSW
+        HNSW HNSWStats IndexHNSW IndexHNSWFlat IndexHNSWPQ IndexHNSWSQ SearchParametersHNSW
         """,
     ),
     Family(
@@ -299,7 +299,7 @@ FAMILIES = (
         "other graphs",
         "IndexHNSWFlat",
         """
-        IndexHNSWPQ IndexNNDescent IndexNNDescentFlat IndexNSG IndexNSGFlat IndexNSGPQ IndexNSGSQ NNDescent NSG
+        IndexNNDescent IndexNNDescentFlat IndexNSG IndexNSGFlat IndexNSGPQ IndexNSGSQ NNDescent NSG
         NSG_Graph_int Neighbor Nhood VisitedTable VisitedTableSet VisitedTableVector greedy_update_nearest
         hnsw_add_vertices_deterministic reflection search_from_candidate_unbounded search_from_candidates
         search_neighbors_to_add storage_distance_computer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .hnsw_graph import HNSWStats, hnsw_stats
 from .ivf_stats import IndexIVFStats, indexIVF_stats
 from .struct import FaissObject
 
@@ -14,6 +15,7 @@ class GlobalVariables(FaissObject):
     distance_compute_blas_database_bs: int = 1024
     distance_compute_min_k_reservoir: int = 100
     indexIVF_stats: IndexIVFStats = indexIVF_stats
+    hnsw_stats: HNSWStats = hnsw_stats
 
 
 cvar = GlobalVariables()

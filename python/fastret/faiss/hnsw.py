@@ -14,7 +14,10 @@ from .arrays import within_float32
 from .flat import IndexFlat, IndexFlatIP, IndexFlatL2
 from .hnsw_graph import HNSW, hnsw_stats
 from .index import Index
+from .index_pq import IndexPQ
+from .index_scalar_quantizer import IndexScalarQuantizer
 from .metrics import METRIC_INNER_PRODUCT, METRIC_L2
+from .scalar_quantizer import ScalarQuantizer
 from .search_parameters import SearchParameters, SearchParametersHNSW
 
 
@@ -42,7 +45,7 @@ class IndexHNSW(Index):
             super().__init__(storage, metric)
         self._hnsw = HNSW(M)
         self._give_metric()
-        self._decoded = torch.empty(0, self.d)
+        self._decoded = torch.empty(0)
 
     @property
     def hnsw(self) -> HNSW:
@@ -75,7 +78,7 @@ class IndexHNSW(Index):
             self._decoded = self._decoded[:0]
         if len(self._decoded) < storage.ntotal:
             new = storage._reconstruct(torch.arange(len(self._decoded), storage.ntotal))
-            self._decoded = torch.cat([self._decoded, new])
+            self._decoded = torch.cat([self._decoded.view(-1, self.d), new])
         return self._decoded
 
     def _in_parts(self, operation: str, n: int, work: Callable[[slice], Any]) -> None:
@@ -104,6 +107,7 @@ class IndexHNSW(Index):
             ef_construction=self.hnsw.efConstruction,
             prune_headroom=self.hnsw.prune_headroom,
             keep_max_size_level0=self.keep_max_size_level0,
+            originals=None if isinstance(storage, IndexFlat) else rows.contiguous(),
         )
 
     def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
@@ -150,4 +154,20 @@ class IndexHNSWFlat(IndexHNSW):
     def __init__(self, d: int = 0, M: int = 32, metric: int = METRIC_L2) -> None:
         super().__init__(d, M, metric)
         self.storage = IndexFlatL2(d) if metric == METRIC_L2 else IndexFlatIP(d)
+        self.own_fields = True
+
+
+class IndexHNSWSQ(IndexHNSW):
+    """A graph over vectors that a ScalarQuantizer compresses: faiss.IndexHNSWSQ(d, qtype, M, metric)."""
+
+    def __init__(self, d: int = 0, qtype: int = ScalarQuantizer.QT_8bit, M: int = 32, metric: int = METRIC_L2) -> None:
+        super().__init__(IndexScalarQuantizer(d, qtype, metric), M)
+        self.own_fields = True
+
+
+class IndexHNSWPQ(IndexHNSW):
+    """A graph over vectors that a ProductQuantizer compresses: faiss.IndexHNSWPQ(d, pq_m, M, pq_nbits, metric)."""
+
+    def __init__(self, d: int = 0, pq_m: int = 1, M: int = 32, pq_nbits: int = 8, metric: int = METRIC_L2) -> None:
+        super().__init__(IndexPQ(d, pq_m, pq_nbits, metric), M)
         self.own_fields = True

@@ -42,6 +42,7 @@ def hnsw_add(
     ef_construction: int = 40,
     prune_headroom: float = 0.2,
     keep_max_size_level0: bool = False,
+    originals: Tensor | None = None,
 ) -> None:
     """Link vectors[first:] into the graph of the vectors before them: writes `graph.neighbors` and `graph.entry`.
 
@@ -58,6 +59,8 @@ def hnsw_add(
         ef_construction: candidates for neighbours.
         prune_headroom: the part of a full list that its pruning frees, up to 0.5.
         keep_max_size_level0: fill the lists of level 0 with what pruning would drop.
+        originals: [N - first, D] float32, contiguous: where vectors are decoded ones, what the new ones were; from
+            these they choose their neighbours.
 
     Raises:
         ValueError: shapes that do not fit each other, an unknown metric, ef_construction below 1.
@@ -69,6 +72,10 @@ def hnsw_add(
         raise ValueError(f"hnsw_add: first must be at most {len(vectors)}, the number of vectors, got {first}")
     if check_k("hnsw_add", ef_construction, "ef_construction") < 1:
         raise ValueError("hnsw_add: ef_construction must be positive, got 0")
+    if originals is not None and list(originals.shape) != [len(vectors) - first, vectors.shape[1]]:
+        raise ValueError(
+            f"hnsw_add: originals must be {[len(vectors) - first, vectors.shape[1]]}, got {list(originals.shape)}"
+        )
     torch.ops.fastret.hnsw_add_(
         vectors,
         first,
@@ -81,6 +88,7 @@ def hnsw_add(
         bool(keep_max_size_level0),
         graph.neighbors,
         graph.entry,
+        originals,
     )
 
 

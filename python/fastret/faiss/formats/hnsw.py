@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 import torch
 
-from ..hnsw import IndexHNSW, IndexHNSWFlat
+from ..hnsw import IndexHNSW, IndexHNSWFlat, IndexHNSWPQ, IndexHNSWSQ
 from ..hnsw_graph import HNSW
 from ..index import Index
 from .header import read_header, write_header
@@ -15,7 +15,11 @@ from .registry import indexes
 from .stream import IO_FLAG_SKIP_STORAGE, Reader, Writer
 
 _UPPER_BEAM = 1  # of a search of several candidates on the upper levels, which FAISS gave up
-_FOURCC: dict[type[IndexHNSW], bytes] = {IndexHNSWFlat: b"IHNf"}
+_FOURCC: dict[type[IndexHNSW], bytes] = {
+    IndexHNSWFlat: b"IHNf",
+    IndexHNSWSQ: b"IHNs",
+    IndexHNSWPQ: b"IHNp",
+}
 _KIND = {fourcc: kind for kind, fourcc in _FOURCC.items()}
 _NO_STORAGE = b"null"
 
@@ -24,14 +28,7 @@ _NO_STORAGE = b"null"
 def write_hnsw(writer: Writer, index: IndexHNSW) -> None:
     writer.fourcc(next(_FOURCC[kind] for kind in type(index).__mro__ if kind in _FOURCC))
     write_header(writer, index)
-    hnsw = index.hnsw
-    writer.vector(hnsw._assign_probas.numpy(), "<f8")
-    writer.vector(hnsw._level_starts.numpy(), "<i4")
-    writer.vector(hnsw._levels.numpy(), "<i4")
-    writer.vector(hnsw._offsets.numpy(), "<u8")
-    writer.vector(hnsw._neighbors.numpy(), "<i4")
-    for number in (hnsw.entry_point, hnsw.max_level, hnsw.efConstruction, hnsw.efSearch, _UPPER_BEAM):
-        writer.i32(number)
+    write_graph(writer, index.hnsw)
     if writer.io_flags & IO_FLAG_SKIP_STORAGE or index.storage is None:
         writer.fourcc(_NO_STORAGE)
     else:
@@ -45,14 +42,24 @@ def read_hnsw(reader: Reader, fourcc: bytes) -> IndexHNSW:
     header.give(index)
     index._give_metric()
     index.ntotal = header.ntotal
-    _read_graph(reader, index.hnsw, header.ntotal)
+    read_graph(reader, index.hnsw, header.ntotal)
     index.storage = indexes.read(reader)
     if index.storage is not None and (index.storage.d != index.d or index.storage.ntotal != index.ntotal):
         reader.fail(f"a graph of {index!r} with the storage {index.storage!r}")
     return index
 
 
-def _read_graph(reader: Reader, hnsw: HNSW, ntotal: int) -> None:
+def write_graph(writer: Writer, hnsw: HNSW) -> None:
+    writer.vector(hnsw._assign_probas.numpy(), "<f8")
+    writer.vector(hnsw._level_starts.numpy(), "<i4")
+    writer.vector(hnsw._levels.numpy(), "<i4")
+    writer.vector(hnsw._offsets.numpy(), "<u8")
+    writer.vector(hnsw._neighbors.numpy(), "<i4")
+    for number in (hnsw.entry_point, hnsw.max_level, hnsw.efConstruction, hnsw.efSearch, _UPPER_BEAM):
+        writer.i32(number)
+
+
+def read_graph(reader: Reader, hnsw: HNSW, ntotal: int) -> None:
     hnsw._assign_probas = torch.from_numpy(reader.vector("<f8"))
     starts = reader.vector("<i4")
     levels, offsets = reader.vector("<i4", ntotal), reader.vector("<i8", ntotal + 1)
