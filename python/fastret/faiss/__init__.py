@@ -11,6 +11,25 @@ from typing import NoReturn
 
 from .alias import install, uninstall
 from .autotune import GpuParameterSpace, ParameterRange, ParameterRangeVector, ParameterSpace
+from .binary import IndexBinary, IndexBinaryFlat, clone_binary_index, downcast_IndexBinary
+from .binary_factory import index_binary_factory
+from .binary_from_float import IndexBinaryFromFloat
+from .binary_hash import IndexBinaryHash, IndexBinaryMultiHash
+from .binary_hnsw import IndexBinaryHNSW
+from .binary_id_map import IndexBinaryIDMap, IndexBinaryIDMap2
+from .binary_io import deserialize_index_binary, read_index_binary, serialize_index_binary, write_index_binary
+from .binary_ivf import IndexBinaryIVF
+from .bitstrings import (
+    binary_to_real,
+    bitvecs2fvecs,
+    fvec2bitvec,
+    fvecs2bitvecs,
+    hammings_knn_mc,
+    knn_hamming,
+    pack_bitstrings,
+    real_to_binary,
+    unpack_bitstrings,
+)
 from .clustering import (
     Clustering,
     ClusteringInitMethod_AFK_MC2,
@@ -69,6 +88,7 @@ from .gpu_distances import (
     knn_gpu,
     pairwise_distance_gpu,
 )
+from .gpu_ivf import GpuIndexIVF, GpuIndexIVFFlat, GpuIndexIVFScalarQuantizer
 from .gpu_options import (
     INDICES_32_BIT,
     INDICES_64_BIT,
@@ -129,6 +149,7 @@ from .list_views import (
     StopWordsInvertedLists,
     VStackInvertedLists,
 )
+from .lsh import IndexLSH
 from .matrix_stats import MatrixStats
 from .metrics import (
     METRIC_COSINE,
@@ -144,6 +165,8 @@ from .metrics import (
     METRIC_Lp,
     METRIC_NaNEuclidean,
     is_similarity_metric,
+    metric_type_count,
+    metric_type_from_int,
 )
 from .nested import extract_index_ivf, try_extract_index_ivf
 from .on_disk_lists import InvertedListsPtrVector, OnDiskInvertedLists
@@ -204,6 +227,7 @@ from .runtime import (
     getmillisecs,
     omp_get_max_threads,
     omp_set_num_threads,
+    swig_version,
 )
 from .scalar_quantizer import ScalarQuantizer
 from .search_parameters import (
@@ -233,6 +257,7 @@ from .selectors import (
     IDSelectorXOr,
     PyCallbackIDSelector,
 )
+from .shards import IndexBinaryReplicas, IndexBinaryShards, IndexProxy, IndexReplicas, IndexShards
 from .sorting import MapInt64ToInt64, MapLong2Long, bucket_sort, checksum, eval_intersection, matrix_bucket_sort_inplace
 from .transform_io import read_VectorTransform, write_VectorTransform
 from .transforms import (
@@ -348,9 +373,12 @@ __all__ = [
     "GpuIndexFlatConfig",
     "GpuIndexFlatIP",
     "GpuIndexFlatL2",
+    "GpuIndexIVF",
     "GpuIndexIVFConfig",
+    "GpuIndexIVFFlat",
     "GpuIndexIVFFlatConfig",
     "GpuIndexIVFPQConfig",
+    "GpuIndexIVFScalarQuantizer",
     "GpuIndexIVFScalarQuantizerConfig",
     "GpuMultipleClonerOptions",
     "GpuParameterSpace",
@@ -378,6 +406,17 @@ __all__ = [
     "IVFPQSearchParameters",
     "IVFSearchParameters",
     "Index",
+    "IndexBinary",
+    "IndexBinaryFlat",
+    "IndexBinaryFromFloat",
+    "IndexBinaryHNSW",
+    "IndexBinaryHash",
+    "IndexBinaryIDMap",
+    "IndexBinaryIDMap2",
+    "IndexBinaryIVF",
+    "IndexBinaryMultiHash",
+    "IndexBinaryReplicas",
+    "IndexBinaryShards",
     "IndexFlat",
     "IndexFlatCodes",
     "IndexFlatIP",
@@ -392,11 +431,15 @@ __all__ = [
     "IndexIVFFlat",
     "IndexIVFScalarQuantizer",
     "IndexIVFStats",
+    "IndexLSH",
     "IndexPreTransform",
+    "IndexProxy",
     "IndexRefine",
     "IndexRefineFlat",
     "IndexRefineSearchParameters",
+    "IndexReplicas",
     "IndexScalarQuantizer",
+    "IndexShards",
     "IndicesDataType_I32",
     "IndicesDataType_I64",
     "Int8",
@@ -485,6 +528,8 @@ __all__ = [
     "array_to_AlignedTable",
     "bfKnn",
     "bfKnn_tiling",
+    "binary_to_real",
+    "bitvecs2fvecs",
     "bruteForceKnn",
     "bucket_sort",
     "byte_rand",
@@ -497,12 +542,15 @@ __all__ = [
     "cast_integer_to_void_ptr",
     "check_openmp",
     "checksum",
+    "clone_binary_index",
     "clone_index",
     "copy_array_to_AlignedTable",
     "copy_array_to_vector",
     "coverage",
     "cvar",
     "deserialize_index",
+    "deserialize_index_binary",
+    "downcast_IndexBinary",
     "downcast_InvertedLists",
     "downcast_VectorTransform",
     "downcast_index",
@@ -510,6 +558,8 @@ __all__ = [
     "extract_index_ivf",
     "float_rand",
     "float_randn",
+    "fvec2bitvec",
+    "fvecs2bitvecs",
     "get_compile_options",
     "get_cycles",
     "get_mem_usage_kb",
@@ -520,7 +570,9 @@ __all__ = [
     "gpu_profiler_start",
     "gpu_profiler_stop",
     "gpu_sync_all_devices",
+    "hammings_knn_mc",
     "imbalance_factor",
+    "index_binary_factory",
     "index_cpu_to_all_gpus",
     "index_cpu_to_gpu",
     "index_cpu_to_gpu_multiple",
@@ -537,6 +589,7 @@ __all__ = [
     "kmin",
     "knn",
     "knn_gpu",
+    "knn_hamming",
     "lo_build",
     "lo_listno",
     "lo_offset",
@@ -544,9 +597,12 @@ __all__ = [
     "matrix_bucket_sort_inplace",
     "memcpy",
     "merge_knn_results",
+    "metric_type_count",
+    "metric_type_from_int",
     "normalize_L2",
     "omp_get_max_threads",
     "omp_set_num_threads",
+    "pack_bitstrings",
     "pairwise_distance_gpu",
     "pairwise_distances",
     "rand",
@@ -559,17 +615,23 @@ __all__ = [
     "read_InvertedLists",
     "read_VectorTransform",
     "read_index",
+    "read_index_binary",
+    "real_to_binary",
     "rev_swig_ptr",
     "search_with_parameters",
     "serialize_index",
+    "serialize_index_binary",
     "swig_ptr",
+    "swig_version",
     "try_extract_index_ivf",
     "uninstall",
+    "unpack_bitstrings",
     "vector_float_to_array",
     "vector_to_array",
     "write_InvertedLists",
     "write_VectorTransform",
     "write_index",
+    "write_index_binary",
 ]
 
 
