@@ -71,17 +71,19 @@ def index_factory(d: int, description: str, metric: int = METRIC_L2, own_invlist
 def _parse(d: int, text: str, metric: int, own_invlists: bool = True) -> Any:
     for kind in ("IDMap2", "IDMap"):
         if match := re.fullmatch(f"(.+),{kind}|{kind},(.+)", text):
-            return _made(f"Index{kind}", _parse(d, match[1] or match[2], metric))
+            return _owning(_made(f"Index{kind}", _parse(d, match[1] or match[2], metric)))
     if match := re.fullmatch(r"(.+),RFlat", text):
-        return _made("IndexRefineFlat", _parse(d, match[1], metric))
+        return _owning(_made("IndexRefineFlat", _parse(d, match[1], metric)))
     if match := re.fullmatch(r"(.+),Refine\((.+)\)", text):
-        return _made("IndexRefine", _parse(d, match[1], metric), _parse(d, match[2], metric))
+        index = _owning(_made("IndexRefine", _parse(d, match[1], metric), _parse(d, match[2], metric)))
+        index.own_refine_index = True
+        return index
     chain: list[Any] = []
     while (match := re.fullmatch(r"([^,]+),(.*)", text)) and (transform := _transform(match[1], d)):
         chain.append(transform)
         d, text = transform.d_out, match[2]
     if chain:
-        index = _made("IndexPreTransform", _parse(d, text, metric))
+        index = _owning(_made("IndexPreTransform", _parse(d, text, metric)))
         for transform in reversed(chain):
             index.prepend_transform(transform)
         return index
@@ -108,6 +110,11 @@ def _kind(name: str) -> Any:
 
 def _made(name: str, *arguments: Any) -> Any:
     return _kind(name)(*arguments)
+
+
+def _owning(index: Any) -> Any:
+    index.own_fields = True
+    return index
 
 
 def _transform(text: str, d: int) -> Any:
@@ -195,8 +202,7 @@ def _lists(match: re.Match[str], d: int, metric: int, own_invlists: bool) -> Any
         return None
     index.quantizer_trains_alone = _trains_alone(quantizer)
     index.cp.spherical = metric == METRIC_INNER_PRODUCT
-    index.own_fields = True
-    return index
+    return _owning(index)
 
 
 def _quantizer(match: re.Match[str], d: int, metric: int) -> tuple[Any, int]:
