@@ -1,5 +1,6 @@
 #include "kernels/cpu/list_rows.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/isa.h"
@@ -7,20 +8,24 @@
 namespace fastret::cpu {
 namespace {
 
-int level_of(Codec codec, const uint8_t* code, int64_t d) {
-  if (codec == Codec::bits8) return code[d];
-  if (codec == Codec::bits4) return code[d / 2] >> (d % 2 * 4) & 15;
-  // Four levels of 6 bits in three bytes, the lowest bits first.
-  const uint8_t* bytes = code + d / 4 * 3;
-  switch (d % 4) {
-    case 0:
-      return bytes[0] & 63;
-    case 1:
-      return bytes[0] >> 6 | (bytes[1] & 15) << 2;
-    case 2:
-      return bytes[1] >> 4 | (bytes[2] & 3) << 4;
-    default:
-      return bytes[2] >> 2;
+constexpr int64_t kDimsAtOnce = 64;  // whole bytes of every width
+
+// The levels of up to kDimsAtOnce dimensions, a byte each, so that compilers find the loop over them.
+void unpack_levels(Codec codec, const uint8_t* code, int64_t size, uint8_t* levels) {
+  if (codec == Codec::bits8) {
+    std::memcpy(levels, code, size_t(size));
+  } else if (codec == Codec::bits4) {
+    for (int64_t d = 0; d < size; d += 2) {
+      levels[d] = code[d / 2] & 15;
+      levels[d + 1] = code[d / 2] >> 4;
+    }
+  } else {  // four levels of 6 bits in three bytes, the lowest bits first
+    for (int64_t d = 0; d < size; d += 4) {
+      const int64_t count = std::min<int64_t>(4, size - d), bytes = (6 * count + 7) / 8;
+      uint32_t word = 0;
+      for (int64_t i = 0; i < bytes; ++i) word |= uint32_t(code[d / 4 * 3 + i]) << (8 * i);
+      for (int64_t i = 0; i < count; ++i) levels[d + i] = word >> (6 * i) & 63;
+    }
   }
 }
 
@@ -44,9 +49,16 @@ void decode_row(Codec codec, const uint8_t* code, int64_t dim, const float* rang
     default:
       break;
   }
-  const float levels = codec == Codec::bits8 ? 255.0f : codec == Codec::bits6 ? 63.0f : 15.0f;
-  for (int64_t d = 0; d < dim; ++d)
-    target[d] = ranges[d] + (float(level_of(codec, code, d)) + 0.5f) / levels * ranges[dim + d];
+  const int bits = codec == Codec::bits8 ? 8 : codec == Codec::bits6 ? 6 : 4;
+  const float steps = float((1 << bits) - 1);
+  uint8_t levels[kDimsAtOnce];
+  for (int64_t first = 0; first < dim; first += kDimsAtOnce) {
+    const int64_t size = std::min(kDimsAtOnce, dim - first);
+    const float *start = ranges + first, *width = start + dim;
+    unpack_levels(codec, code + first * bits / 8, size, levels);
+    for (int64_t d = 0; d < size; ++d)
+      target[first + d] = start[d] + (float(levels[d]) + 0.5f) / steps * width[d];
+  }
 }
 
 ListRows::ListRows(const InvertedLists& lists, int64_t slots)
