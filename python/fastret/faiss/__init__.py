@@ -32,9 +32,6 @@ from .bitstrings import (
 )
 from .clustering import (
     Clustering,
-    ClusteringInitMethod_AFK_MC2,
-    ClusteringInitMethod_KMEANS_PLUS_PLUS,
-    ClusteringInitMethod_RANDOM,
     ClusteringIterationStats,
     ClusteringIterationStatsVector,
     ClusteringParameters,
@@ -45,7 +42,13 @@ from .coverage import coverage
 from .direct_map import DirectMap, lo_build, lo_listno, lo_offset
 from .distances import knn, normalize_L2, pairwise_distances
 from .factory import index_factory
+from .first_centroids import (
+    ClusteringInitMethod_AFK_MC2,
+    ClusteringInitMethod_KMEANS_PLUS_PLUS,
+    ClusteringInitMethod_RANDOM,
+)
 from .flat import IndexFlat, IndexFlatCodes, IndexFlatIP, IndexFlatL2
+from .formats.pq import read_ProductQuantizer, write_ProductQuantizer
 from .formats.stream import (
     IO_FLAG_MMAP,
     IO_FLAG_MMAP_IFC,
@@ -71,6 +74,12 @@ from .gpu import (
     index_cpu_to_gpu_multiple_py,
     index_cpu_to_gpus_list,
     index_gpu_to_cpu,
+)
+from .gpu_binary import (
+    GpuIndexBinaryFlat,
+    index_binary_cpu_to_gpu,
+    index_binary_cpu_to_gpu_multiple,
+    index_binary_gpu_to_cpu,
 )
 from .gpu_devices import get_num_gpus, gpu_profiler_start, gpu_profiler_stop, gpu_sync_all_devices
 from .gpu_distances import (
@@ -117,6 +126,7 @@ from .hnsw_graph import HNSW, HNSWStats
 from .id_map import IndexIDMap, IndexIDMap2
 from .index import Index, downcast_index
 from .index_io import clone_index, deserialize_index, read_index, serialize_index, write_index
+from .index_pq import IndexPQ
 from .index_scalar_quantizer import IndexScalarQuantizer
 from .inverted_lists import ArrayInvertedLists, InvertedLists
 from .inverted_lists_io import downcast_InvertedLists, read_InvertedLists, write_InvertedLists
@@ -138,6 +148,8 @@ from .io_objects import (
 from .itq import ITQMatrix, ITQTransform
 from .ivf import IndexIVF, Level1Quantizer
 from .ivf_flat import IndexIVFFlat, IndexIVFScalarQuantizer
+from .ivf_pq import IndexIVFPQ
+from .ivf_pq_fast_scan import IndexIVFFastScan, IndexIVFPQFastScan
 from .ivf_stats import IndexIVFStats
 from .kmeans import Kmeans
 from .linear_transforms import LinearTransform, RandomRotationMatrix
@@ -190,7 +202,9 @@ from .pointers import (
     rev_swig_ptr,
     swig_ptr,
 )
+from .pq_fast_scan import IndexFastScan, IndexPQFastScan
 from .pre_transform import IndexPreTransform, VectorTransformVector
+from .product_quantizer import ProductQuantizer
 from .random import (
     RandomGenerator,
     SplitMix64RandomGenerator,
@@ -367,6 +381,7 @@ __all__ = [
     "GpuClonerOptions",
     "GpuDistanceParams",
     "GpuIndex",
+    "GpuIndexBinaryFlat",
     "GpuIndexBinaryFlatConfig",
     "GpuIndexConfig",
     "GpuIndexFlat",
@@ -417,6 +432,7 @@ __all__ = [
     "IndexBinaryMultiHash",
     "IndexBinaryReplicas",
     "IndexBinaryShards",
+    "IndexFastScan",
     "IndexFlat",
     "IndexFlatCodes",
     "IndexFlatIP",
@@ -428,10 +444,15 @@ __all__ = [
     "IndexIDMap",
     "IndexIDMap2",
     "IndexIVF",
+    "IndexIVFFastScan",
     "IndexIVFFlat",
+    "IndexIVFPQ",
+    "IndexIVFPQFastScan",
     "IndexIVFScalarQuantizer",
     "IndexIVFStats",
     "IndexLSH",
+    "IndexPQ",
+    "IndexPQFastScan",
     "IndexPreTransform",
     "IndexProxy",
     "IndexRefine",
@@ -489,6 +510,7 @@ __all__ = [
     "ParameterRange",
     "ParameterRangeVector",
     "ParameterSpace",
+    "ProductQuantizer",
     "PyCallbackIDSelector",
     "PyCallbackIOReader",
     "PyCallbackIOWriter",
@@ -572,7 +594,10 @@ __all__ = [
     "gpu_sync_all_devices",
     "hammings_knn_mc",
     "imbalance_factor",
+    "index_binary_cpu_to_gpu",
+    "index_binary_cpu_to_gpu_multiple",
     "index_binary_factory",
+    "index_binary_gpu_to_cpu",
     "index_cpu_to_all_gpus",
     "index_cpu_to_gpu",
     "index_cpu_to_gpu_multiple",
@@ -613,6 +638,7 @@ __all__ = [
     "randn",
     "range_search_with_parameters",
     "read_InvertedLists",
+    "read_ProductQuantizer",
     "read_VectorTransform",
     "read_index",
     "read_index_binary",
@@ -629,6 +655,7 @@ __all__ = [
     "vector_float_to_array",
     "vector_to_array",
     "write_InvertedLists",
+    "write_ProductQuantizer",
     "write_VectorTransform",
     "write_index",
     "write_index_binary",

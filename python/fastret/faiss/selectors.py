@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .pointers import Pointer
 from .struct import FaissObject
+from .vectors import Int64Vector
 
 
 class IDSelector(FaissObject):
@@ -128,10 +130,11 @@ class IDSelectorXOr(_IDSelectorOfTwo):
 
 
 class IDSelectorTranslated(IDSelector):
-    """The positions whose id, in `id_map`, is in another selector."""
+    """The positions whose id, in `id_map` (an Int64Vector, or a tensor [n] int64), is in another selector."""
 
-    def __init__(self, id_map: Tensor, sel: IDSelector) -> None:
-        self._id_map, self._sel = id_map, sel
+    def __init__(self, id_map: Int64Vector | Tensor, sel: IDSelector) -> None:
+        self._id_map = id_map if isinstance(id_map, Tensor) else torch.from_numpy(id_map.array().copy())
+        self._sel = sel
 
     def members(self, ids: Tensor) -> Tensor:
         return self._sel.members(self._id_map[ids])
@@ -151,7 +154,8 @@ def flat_array(operation: str, arguments: tuple[Any, ...], dtype: type[np.generi
     """The one array argument, or the first n elements behind (n, pointer), as 1-D."""
     if len(arguments) == 2:
         n, pointer = arguments
-        return np.array(np.asarray(pointer).reshape(-1)[: int(n)], dtype=dtype)
+        elements = pointer.view(int(n)) if isinstance(pointer, Pointer) else np.asarray(pointer).reshape(-1)[: int(n)]
+        return np.array(elements, dtype=dtype)
     if len(arguments) != 1:
         raise TypeError(f"{operation}: an array, or n and a pointer, are needed, got {len(arguments)} arguments")
     array = np.asarray(arguments[0])
