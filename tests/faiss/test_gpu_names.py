@@ -217,6 +217,113 @@ def test_bf_knn_reads_and_writes_through_pointers(
         ours.bfKnn(resources(), args)
 
 
+@pytest.mark.parametrize("metric", [ours.METRIC_L1, ours.METRIC_Linf, ours.METRIC_Canberra])
+def test_other_metrics_are_those_of_the_cpu(vectors: np.ndarray, metric: int) -> None:
+    index = ours.IndexFlat(D, metric)
+    index.add(vectors)
+    assert_same_answers(ours.index_cpu_to_all_gpus(index), index, vectors[:9])
+    expected_scores, expected_ids = ours.knn(vectors[:9], vectors, 4, metric)
+    scores, ids = ours.knn_gpu(resources(), vectors[:9], vectors, 4, metric=metric)
+    np.testing.assert_array_equal(scores, expected_scores)
+    np.testing.assert_array_equal(ids, expected_ids)
+    pairs = ours.pairwise_distance_gpu(resources(), vectors[:9], vectors, metric=metric)
+    np.testing.assert_allclose(np.take_along_axis(pairs, ids, 1), scores, rtol=1e-6)
+
+
+def inverted_file(key: str, vectors: np.ndarray) -> Any:
+    index = ours.index_factory(D, key)
+    index.train(vectors)
+    index.add(vectors)
+    index.nprobe = 4
+    return index
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "arguments"),
+    [
+        ("IVF10,Flat", "IVFFlat", ()),
+        ("IVF10,SQ8", "IVFScalarQuantizer", (ours.ScalarQuantizer.QT_8bit,)),
+        ("IVF10,PQ3x4", "IVFPQ", (3, 4)),
+    ],
+)
+def test_inverted_files_keep_their_answers_under_gpu_names(
+    key: str, kind: str, arguments: tuple[Any, ...], vectors: np.ndarray
+) -> None:
+    index = inverted_file(key, vectors)
+    gpu_kind, config = getattr(ours, f"GpuIndex{kind}"), getattr(ours, f"GpuIndex{kind}Config")()
+    config.indicesOptions = ours.INDICES_32_BIT
+    config.flatConfig.useFloat16 = True
+    copied = gpu_kind(resources(), D, 10, *arguments, ours.METRIC_L2, config)
+    assert not copied.is_trained
+    copied.copyFrom(index)
+    moved = ours.index_cpu_to_all_gpus(index, sharded())
+    for other in (moved, gpu_kind(resources(), index, config), copied):
+        assert type(other) is gpu_kind
+        assert_same_answers(other, index, vectors[:20])
+        back = ours.index_gpu_to_cpu(other)
+        assert type(back) is type(index)
+        assert vars(back).keys() == vars(index).keys()
+        assert_same_answers(back, index, vectors[:20])
+    moved.setNumProbes(10)
+    assert (moved.getNumProbes(), index.nprobe, moved.getNumLists()) == (10, 4, 10)
+    assert sum(moved.getListLength(number) for number in range(10)) == 300
+    moved.reserveMemory(1000)
+    assert moved.reclaimMemory() == 0
+    for quantizer in ((ours.IndexFlatL2(D),), ()):
+        made = gpu_kind(resources(), *quantizer, D, 10, *arguments, ours.METRIC_L2)
+        made.train(vectors)
+        made.add(vectors)
+        made.nprobe = 4
+        assert_same_answers(made, index, vectors[:20])
+    with pytest.raises(TypeError, match="an index, or d and nlist, are needed behind the resources"):
+        gpu_kind(resources(), config)
+
+
+def test_what_an_index_is_around_goes_to_the_gpu(vectors: np.ndarray) -> None:
+    for key in ("IDMap,Flat", "PCA4,Flat", "PCA4,IVF5,Flat"):
+        index = ours.index_factory(D, key)
+        index.train(vectors)
+        index.add_with_ids(vectors, np.arange(300) + 7) if "IDMap" in key else index.add(vectors)
+        moved = ours.index_cpu_to_gpu(resources(), 0, index)
+        assert type(moved) is type(index)
+        assert type(moved.index).__name__ == f"Gpu{type(index.index).__name__}".removesuffix("L2")
+        assert_same_answers(moved, index, vectors[:20])
+        back = ours.index_gpu_to_cpu(moved)
+        assert not isinstance(back.index, ours.GpuIndex)
+        assert_same_answers(back, index, vectors[:20])
+
+
+def test_shards_and_replicas_of_gpu_indexes_become_one_on_the_cpu(vectors: np.ndarray) -> None:
+    whole = ours.IndexFlatL2(D)
+    whole.add(vectors)
+    shards, replicas = ours.IndexShards(D, False, True), ours.IndexReplicas()
+    for _ in range(3):
+        shards.add_shard(ours.GpuIndexFlatL2(resources(), D))
+        replicas.addIndex(ours.GpuIndexFlatL2(resources(), D))
+    for several in (shards, replicas):
+        several.add(vectors)
+        assert_same_answers(several, whole, vectors[:20])
+        assert_same_answers(ours.index_gpu_to_cpu(several), whole, vectors[:20])
+
+
+def test_binary_indexes_keep_their_answers_under_gpu_names(generator: np.random.Generator) -> None:
+    codes = generator.integers(0, 256, (200, 4), dtype=np.uint8)
+    index = ours.IndexBinaryFlat(32)
+    index.add(codes)
+    made = ours.GpuIndexBinaryFlat(resources(), 32, ours.GpuIndexBinaryFlatConfig())
+    made.add(codes)
+    for other in (
+        made,
+        ours.GpuIndexBinaryFlat(resources(), index),
+        ours.index_binary_cpu_to_gpu(resources(), 0, index),
+        ours.index_cpu_to_all_gpus(index),
+    ):
+        assert type(other) is ours.GpuIndexBinaryFlat
+        assert other.getDevice() == 0
+        assert_same_answers(other, index, codes[:9])
+        assert type(ours.index_binary_gpu_to_cpu(other)) is ours.IndexBinaryFlat
+
+
 def test_what_is_no_resource_index_or_pointer_is_refused(vectors: np.ndarray) -> None:
     with pytest.raises(TypeError, match="index_cpu_to_gpu: resources are needed first, got NoneType"):
         ours.index_cpu_to_gpu(None, 0, ours.IndexFlatL2(D))  # type: ignore[arg-type]

@@ -97,7 +97,7 @@ from .gpu_distances import (
     knn_gpu,
     pairwise_distance_gpu,
 )
-from .gpu_ivf import GpuIndexIVF, GpuIndexIVFFlat, GpuIndexIVFScalarQuantizer
+from .gpu_ivf import GpuIndexIVF, GpuIndexIVFFlat, GpuIndexIVFPQ, GpuIndexIVFScalarQuantizer
 from .gpu_options import (
     INDICES_32_BIT,
     INDICES_64_BIT,
@@ -392,6 +392,7 @@ __all__ = [
     "GpuIndexIVFConfig",
     "GpuIndexIVFFlat",
     "GpuIndexIVFFlatConfig",
+    "GpuIndexIVFPQ",
     "GpuIndexIVFPQConfig",
     "GpuIndexIVFScalarQuantizer",
     "GpuIndexIVFScalarQuantizerConfig",

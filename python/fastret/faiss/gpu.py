@@ -6,13 +6,16 @@ of any device. Other kinds of indexes stay on the CPU behind their GPU names.
 
 from __future__ import annotations
 
+import copy
 import operator
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
 
 import torch
 
 from ..index import FlatIndex
+from .binary import IndexBinary
+from .extra_metrics import is_extra_metric
 from .flat import IndexFlat
 from .gpu_devices import devices_by_number, get_num_gpus
 from .gpu_options import (
@@ -24,19 +27,19 @@ from .gpu_options import (
     StandardGpuResources,
 )
 from .index import Index
-from .index_io import clone_index
 from .metrics import METRIC_INNER_PRODUCT, METRIC_L2
+from .shards import IndexReplicas, IndexShards
 
 # What an index is around, which goes to the GPU in its place.
 _INNER = ("index", "base_index", "refine_index")
 
 
-class GpuIndex(Index):
-    """The base of the indexes with GPU names. Unlike FAISS's they can be written, pickled and range-searched."""
+class OnGpu:
+    """What indexes with GPU names have beside what they are on the CPU. FAISS does not have it."""
 
+    _cpu_kind: ClassVar[type[Any]]
     _provider: GpuResourcesProvider
-    _number: int = 0
-    _min_paging_size: int = 256 << 20
+    _number: int
 
     def getDevice(self) -> int:
         """The number of the GPU, of several the first; without a GPU, the number that was asked for."""
@@ -45,30 +48,38 @@ class GpuIndex(Index):
     def getResources(self) -> GpuResourcesProvider:
         return self._provider
 
-    def setMinPagingSize(self, size: int) -> None:
-        """No effect: vectors are copied to a device in one way."""
-        self._min_paging_size = operator.index(size)
-
-    def getMinPagingSize(self) -> int:
-        return self._min_paging_size
-
-    def copyFrom(self, index: Index) -> None:
+    def copyFrom(self, index: Any) -> None:
         """Become a copy of a CPU index on this device."""
-        _become(self, index_cpu_to_gpu(self._provider, self._number, index))
+        become(self, index_cpu_to_gpu(self._provider, self._number, index))
 
-    def copyTo(self, index: Index) -> None:
+    def copyTo(self, index: Any) -> None:
         """Make a CPU index a copy of this one."""
-        _become(index, index_gpu_to_cpu(self))
+        become(index, index_gpu_to_cpu(self))
 
     def _belong(self, provider: GpuResourcesProvider, number: int) -> None:
         if not isinstance(provider, GpuResourcesProvider):
             raise TypeError(f"{type(self).__name__}: resources are needed first, got {type(provider).__name__}")
         self._provider, self._number = provider, number
 
-    def _on_cpu(self) -> Index:
+    def _on_cpu(self) -> Any:
         """A copy of the kind that it is on the CPU."""
-        cloned: Index = clone_index(self)
-        return cloned
+        index = object.__new__(self._cpu_kind)
+        become(index, copy.deepcopy(self))
+        del index._provider, index._number
+        return index
+
+
+class GpuIndex(OnGpu, Index):
+    """The base of the indexes with GPU names. Unlike FAISS's they can be written, pickled and range-searched."""
+
+    _min_paging_size: int = 256 << 20
+
+    def setMinPagingSize(self, size: int) -> None:
+        """No effect: vectors are copied to a device in one way."""
+        self._min_paging_size = operator.index(size)
+
+    def getMinPagingSize(self) -> int:
+        return self._min_paging_size
 
 
 class GpuIndexFlat(GpuIndex, IndexFlat):
@@ -95,6 +106,8 @@ class GpuIndexFlat(GpuIndex, IndexFlat):
         """Have the vectors of a flat index, on one device or shared by several."""
         super().__init__(index.d, index.metric_type)
         self.metric_arg = index.metric_arg
+        if is_extra_metric(index.metric_type):
+            devices = [torch.device("cpu")]
         where: dict[str, Any] = {"devices": devices} if len(devices) > 1 else {"device": devices[0]}
         self._stored = FlatIndex(self.d, self._stored.metric, **where)
         self._stored.add(index.vectors.to(self._device))
@@ -132,7 +145,7 @@ class GpuIndexFlatIP(GpuIndexFlat):
 
 
 # What other kinds of indexes are called on a GPU.
-gpu_kinds: dict[type[Index], type[GpuIndex]] = {}
+gpu_kinds: list[type[OnGpu]] = []
 
 
 def index_cpu_to_gpu(
@@ -190,11 +203,18 @@ def index_cpu_to_all_gpus(index: Any, co: GpuClonerOptions | None = None, ngpu: 
 
 
 def index_gpu_to_cpu(gpu_index: Any) -> Any:
-    """A copy of an index of the kind that it is on the CPU."""
-    if not isinstance(gpu_index, Index):
-        raise TypeError(f"index_gpu_to_cpu: an index is needed, got {type(gpu_index).__name__}")
-    if isinstance(gpu_index, GpuIndex):
+    """A copy of an index of the kind that it is on the CPU; of shards, one index of all their vectors."""
+    if isinstance(gpu_index, OnGpu):
         return gpu_index._on_cpu()
+    _check_index("index_gpu_to_cpu", gpu_index)
+    if isinstance(gpu_index, IndexReplicas):
+        return index_gpu_to_cpu(gpu_index.at(0))
+    if isinstance(gpu_index, IndexShards):
+        whole, *others = (index_gpu_to_cpu(gpu_index.at(number)) for number in range(gpu_index.count()))
+        successive = gpu_index.successive_ids and not isinstance(whole, IndexFlat)
+        for other in others:
+            whole.merge_from(other, whole.ntotal if successive else 0)
+        return whole
     return _around(gpu_index, index_gpu_to_cpu)
 
 
@@ -235,22 +255,21 @@ def _moved(operation: str, providers: Sequence[Any], numbers: Sequence[int], ind
     for provider in providers:
         if not isinstance(provider, GpuResourcesProvider):
             raise TypeError(f"{operation}: resources are needed first, got {type(provider).__name__}")
-    if not isinstance(index, Index):
-        raise TypeError(f"{operation}: an index is needed, got {type(index).__name__}")
+    _check_index(operation, index)
     devices = devices_by_number(operation, numbers)
     number, provider = (numbers[0], providers[0]) if numbers else (0, StandardGpuResources())
 
-    def move(index: Index) -> Index:
+    def move(index: Any) -> Any:
         if isinstance(index, IndexFlat):
-            flat = GpuIndexFlat.__new__(GpuIndexFlat)
+            flat = object.__new__(GpuIndexFlat)
             flat._belong(provider, number)
             flat._copy(index, devices)
             return flat
         moved = _around(index, move)
-        for kind, gpu_kind in gpu_kinds.items():
-            if isinstance(index, kind):
-                named = gpu_kind.__new__(gpu_kind)
-                _become(named, moved)
+        for kind in gpu_kinds:
+            if isinstance(index, kind._cpu_kind):
+                named = object.__new__(kind)
+                become(named, moved)
                 named._belong(provider, number)
                 return named
         return moved
@@ -263,16 +282,21 @@ def _listed(vector: Any) -> list[Any]:
     return [vector.at(i) for i in range(vector.size())] if hasattr(vector, "push_back") else list(vector)
 
 
-def _around(index: Index, copy: Any) -> Index:
+def _check_index(operation: str, index: Any) -> None:
+    if not isinstance(index, Index | IndexBinary):
+        raise TypeError(f"{operation}: an index is needed, got {type(index).__name__}")
+
+
+def _around(index: Any, move: Callable[[Any], Any]) -> Any:
     """A copy of an index on the CPU around copies of what it is around."""
-    cloned: Index = clone_index(index)
+    cloned = copy.deepcopy(index)
     for name in _INNER:
         if isinstance(getattr(cloned, name, None), Index):
-            setattr(cloned, name, copy(getattr(index, name)))
+            setattr(cloned, name, move(getattr(index, name)))
     return cloned
 
 
-def _become(index: Index, other: Index) -> None:
+def become(index: object, other: object) -> None:
     """Have all that another index has, which is not used any more."""
     vars(index).clear()
     vars(index).update(vars(other))

@@ -75,7 +75,7 @@ def _tell_once(operation: str) -> None:
 def _frames_in_this_package() -> int:
     """How many frames up from `_tell_once` the caller of the package is, whom the warning concerns."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__package__") == __package__:
+    while frame.f_back and str(frame.f_globals.get("__package__")).startswith(str(__package__)):
         frame, level = frame.f_back, level + 1
     return level
 

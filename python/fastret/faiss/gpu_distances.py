@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..ops import cosine_scores, search
 from .arrays import float32_rows, in_kind_of, padded, positive_k, within_float32
-from .distances import knn
+from .distances import knn, pairwise_distances
 from .gpu_devices import cuda_devices, devices_by_number
 from .gpu_options import GpuResourcesProvider
 from .metrics import METRIC_L2, metric_name
@@ -171,9 +171,11 @@ def _pairwise(operation: str, xq: Any, xb: Any, metric: int, device: int) -> Ten
     queries = float32_rows(operation, xq, device=place)
     keys = float32_rows(operation, xb, queries.shape[1], place)
     name = metric_name(metric)
+    scores: Tensor
     if name is None:
-        raise RuntimeError(f"{operation}: metric must be METRIC_INNER_PRODUCT or METRIC_L2, got {metric}")
-    scores: Tensor = cosine_scores(queries, keys, name)
+        scores = pairwise_distances(queries.cpu(), keys.cpu(), metric)
+    else:
+        scores = cosine_scores(queries, keys, name)
     return scores
 
 

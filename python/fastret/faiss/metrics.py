@@ -18,6 +18,7 @@ METRIC_GOWER = 25
 # Beyond FAISS, whose files cannot hold it.
 METRIC_COSINE = -1
 
+_METRICS = (*range(METRIC_INNER_PRODUCT, METRIC_Lp + 1), *range(METRIC_Canberra, METRIC_GOWER + 1))  # of FAISS
 _NAMES: dict[int, Metric] = {METRIC_INNER_PRODUCT: "ip", METRIC_L2: "l2", METRIC_COSINE: "cosine"}
 _SIMILARITIES = (METRIC_INNER_PRODUCT, METRIC_Jaccard, METRIC_COSINE)
 
@@ -30,3 +31,15 @@ def is_similarity_metric(metric: int) -> bool:
 def metric_name(metric: int) -> Metric | None:
     """fastret's name of a metric that its search computes, or None."""
     return _NAMES.get(metric)
+
+
+def metric_type_count() -> int:
+    """How many metrics FAISS has."""
+    return len(_METRICS)
+
+
+def metric_type_from_int(x: int) -> int:
+    """The metric with a number. Raises RuntimeError for a number that FAISS has no metric for."""
+    if x not in _METRICS:
+        raise RuntimeError(f"metric_type_from_int: there is no metric {x}")
+    return x

@@ -44,6 +44,11 @@ def get_version() -> str:
     return VERSION_STRING
 
 
+def swig_version() -> int:
+    """0: no SWIG is between Python and the kernels."""
+    return 0
+
+
 def get_compile_options() -> str:
     """Words that programs look for: GPU where there is one. fastret.build_info() tells how fastret was built."""
     return "OPTIMIZE GPU " if get_num_gpus() else "OPTIMIZE "

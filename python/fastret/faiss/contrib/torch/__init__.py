@@ -1,0 +1,1 @@
+"""FAISS's contrib modules for torch tensors."""
