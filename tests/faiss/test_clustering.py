@@ -97,6 +97,20 @@ def test_given_centroids_are_where_it_starts(parameters: dict[str, Any], given: 
         np.testing.assert_array_equal(mine.centroids[:given], x[:given])
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"nredo": 2, "niter": 3}, {"seed": 9, "afkmc2_chain_length": 5}, {"max_points_per_centroid": 30}],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["KMEANS_PLUS_PLUS", "AFK_MC2"])
+@pytest.mark.parametrize("given", [0, 3])
+def test_spread_starts_are_those_of_faiss(parameters: dict[str, Any], method: str, given: int) -> None:
+    x, number = uniform(), getattr(ours, f"ClusteringInitMethod_{method}")
+    assert number == getattr(theirs, f"ClusteringInitMethod_{method}")
+    training = {"init_centroids": x[:given].copy()} if given else {}
+    assert_same_run(*trained(20, x, {"init_method": number, **parameters}, **training))
+
+
 def test_empty_clusters_take_half_of_others() -> None:
     # Far away there are no points. One iteration: of the halves, which are close, faiss's rounding may choose either.
     far = np.full((5, DIM), 1e3, dtype=np.float32)
@@ -214,6 +228,7 @@ def bad_calls() -> list[Any]:
     nan = x.copy()
     nan[3, 3] = np.nan
     return [
+        (lambda m: m.Kmeans(DIM, 10, init_method=7).train(x), RuntimeError, "from 0 to 2, got 7"),
         (lambda m: m.Kmeans(DIM, 10).train(x[:5]), RuntimeError, "10 clusters need as many training vectors, got 5"),
         (lambda m: m.Kmeans(DIM, 10).train(nan), RuntimeError, "vectors must be finite, got NaN or infinity"),
         (lambda m: m.Kmeans(DIM - 1, 10).train(x), AssertionError, r"vectors must be \[n, 15\], got \[100, 16\]"),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .arrays import code_rows, float32_rows
 from .centroids import Means, means_of, split_clusters
+from .first_centroids import ClusteringInitMethod_RANDOM, first_centroids
 from .flat import IndexFlatL2
 from .index import Index
 from .metrics import is_similarity_metric
@@ -20,10 +21,6 @@ from .pointers import Pointer, rev_swig_ptr
 from .random import SplitMix64RandomGenerator, permutation
 from .struct import FaissObject
 from .vectors import Float32Vector, ObjectVector, VectorField
-
-ClusteringInitMethod_RANDOM = 0
-ClusteringInitMethod_KMEANS_PLUS_PLUS = 1
-ClusteringInitMethod_AFK_MC2 = 2
 
 _REDO_SEEDS = 15486557  # between the seeds of two runs
 
@@ -181,7 +178,11 @@ class Clustering(ClusteringParameters):
         started, best, searched = time.perf_counter(), (np.inf, self._centroids, self.iteration_stats._items), 0.0
         for redo in range(self.nredo):
             self._say(f"Run {redo + 1} of {self.nredo}")
-            self._centroids = self._finished(self._first(rows, given, seed + 1 + redo * _REDO_SEEDS))
+            # Given centroids, or what the run before made of them.
+            start, run_seed = self._centroids[:given], seed + 1 + redo * _REDO_SEEDS
+            self._centroids = self._finished(
+                first_centroids(rows, start, self.k, self.init_method, run_seed, self.afkmc2_chain_length)
+            )
             if not index.is_trained:
                 index.train(self._centroids)
             objective, searched = self._iterate(rows, weights, index, given, started, searched)
@@ -190,11 +191,6 @@ class Clustering(ClusteringParameters):
         if self.nredo > 1:
             _, self._centroids, self.iteration_stats._items = best
             _refill(index, self._centroids)
-
-    def _first(self, rows: Tensor, given: int, seed: int) -> Tensor:
-        """Where a run starts: with the given centroids, or what the run before made of them, and vectors."""
-        chosen = torch.from_numpy(permutation(len(rows), seed, self.k))[given:]
-        return torch.cat([self._centroids[:given], rows[chosen]])
 
     def _iterate(
         self, rows: Tensor, weights: Tensor | None, index: Index, given: int, started: float, searched: float
