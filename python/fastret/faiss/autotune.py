@@ -17,7 +17,7 @@ from .nested import wrapped_index
 from .operating_points import AutoTuneCriterion, OperatingPoint, OperatingPoints
 from .random import permutation
 from .struct import FaissObject
-from .vectors import Float64Vector, ObjectVector, copy_array_to_vector
+from .vectors import Float64Vector, ObjectVector, copy_array_to_vector, vector_to_array
 
 
 class ParameterRange(FaissObject):
@@ -185,7 +185,7 @@ class ParameterSpace(FaissObject):
                 return elapsed / runs, torch.cat(ids).cpu().numpy()
 
     def _ranges(self) -> list[tuple[str, list[float]]]:
-        return [(entry.name, entry.values._elements().tolist()) for entry in self.parameter_ranges._items]
+        return [(entry.name, vector_to_array(entry.values).tolist()) for entry in self.parameter_ranges._items]
 
     def _set_range(self, name: str, values: Any) -> None:
         copy_array_to_vector(np.array([*values], np.float64), self.add_range(name).values)

@@ -112,7 +112,7 @@ class OperatingPoints(FaissObject):
         optimal = self.optimal_pts._items
         if perf == 0 or any(other.perf >= perf and other.t <= t for other in optimal):
             return False
-        kept = [other for other in optimal if other.perf > perf or (other.perf < perf and other.t <= t)]
+        kept = [other for other in optimal if other.perf > perf or other.t < t]
         self.optimal_pts._items = sorted([*kept, point], key=lambda other: other.perf)
         return True
 
