@@ -183,3 +183,43 @@ def test_torch_goes_in_and_comes_out() -> None:
     scores, ids = index.search(torch.eye(2), 2)
     assert ids.tolist() == [[7, 3], [3, 7]]
     assert isinstance(scores, torch.Tensor)
+
+
+def trained_maps(make: Any, generator: np.random.Generator) -> tuple[Any, Any, np.ndarray, np.ndarray]:
+    vectors, ids = generator.random((600, 8), dtype=np.float32), generator.permutation(9000)[:600]
+    pair = [faiss.IndexIDMap2(make(faiss)) for faiss in (ours, theirs)]
+    for index in pair:
+        assert index.is_trained == index.index.is_trained
+        index.train(vectors)
+        assert index.is_trained
+        index.add_with_ids(vectors, ids)
+    return pair[0], pair[1], vectors, ids
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda faiss: faiss.IndexIVFFlat(faiss.IndexFlatL2(8), 8, 10),
+        lambda faiss: faiss.IndexHNSWFlat(8, 8),
+        lambda faiss: faiss.IndexScalarQuantizer(8, faiss.ScalarQuantizer.QT_8bit),
+        lambda faiss: faiss.IndexRefineFlat(faiss.IndexScalarQuantizer(8, faiss.ScalarQuantizer.QT_4bit)),
+    ],
+    ids=["ivf", "hnsw", "sq", "refine"],
+)
+def test_ids_for_other_kinds_of_indexes(make: Any, generator: np.random.Generator) -> None:
+    index, reference, vectors, _ = trained_maps(make, generator)
+    assert_same_search(index.search(vectors[:50], 5), reference.search(vectors[:50], 5))
+    for faiss, one, other in ((ours, index, reference), (theirs, reference, index)):
+        held = faiss.deserialize_index((theirs if faiss is ours else ours).serialize_index(other))
+        assert_same_search(held.search(vectors[:50], 5), one.search(vectors[:50], 5))
+
+
+def test_inverted_lists_keep_their_ids_when_others_go(generator: np.random.Generator) -> None:
+    """In faiss-cpu the vectors then have each other's ids."""
+    index, _, vectors, ids = trained_maps(lambda faiss: faiss.IndexIVFFlat(faiss.IndexFlatL2(8), 8, 10), generator)
+    assert index.remove_ids(ids[:40]) == 40
+    np.testing.assert_array_equal(index.search(vectors[40:], 1)[1][:, 0], ids[40:])
+    index.index.make_direct_map()
+    np.testing.assert_array_equal(index.reconstruct(int(ids[77])), vectors[77])
+    with pytest.raises(RuntimeError, match="the direct map would keep the numbers"):
+        index.remove_ids(ids[50:60])

@@ -221,6 +221,7 @@ from .random import (
     randint,
     randn,
 )
+from .range_search_result import RangeSearchResult
 from .refine import IndexRefine, IndexRefineFlat
 from .result_heaps import ResultHeap, kmax, kmin, merge_knn_results
 from .runtime import (
@@ -271,7 +272,15 @@ from .selectors import (
     IDSelectorXOr,
     PyCallbackIDSelector,
 )
-from .shards import IndexBinaryReplicas, IndexBinaryShards, IndexProxy, IndexReplicas, IndexShards
+from .shards import (
+    IndexBinaryReplicas,
+    IndexBinaryShards,
+    IndexProxy,
+    IndexReplicas,
+    IndexShards,
+    ThreadedIndexBase,
+    ThreadedIndexBaseBinary,
+)
 from .sorting import MapInt64ToInt64, MapLong2Long, bucket_sort, checksum, eval_intersection, matrix_bucket_sort_inplace
 from .transform_io import read_VectorTransform, write_VectorTransform
 from .transforms import (
@@ -307,8 +316,12 @@ from .vectors import (
     LongVector,
     LongVectorVector,
     MaybeOwnedVectorFloat32,
+    MaybeOwnedVectorFloat32Vector,
     MaybeOwnedVectorInt32,
+    MaybeOwnedVectorInt32Vector,
+    MaybeOwnedVectorOwner,
     MaybeOwnedVectorUInt8,
+    MaybeOwnedVectorUInt8Vector,
     UInt8Vector,
     UInt8VectorVector,
     UInt16Vector,
@@ -494,8 +507,12 @@ __all__ = [
     "MaskedInvertedLists",
     "MatrixStats",
     "MaybeOwnedVectorFloat32",
+    "MaybeOwnedVectorFloat32Vector",
     "MaybeOwnedVectorInt32",
+    "MaybeOwnedVectorInt32Vector",
+    "MaybeOwnedVectorOwner",
     "MaybeOwnedVectorUInt8",
+    "MaybeOwnedVectorUInt8Vector",
     "MemorySpace_Device",
     "MemorySpace_Temporary",
     "MemorySpace_Unified",
@@ -517,6 +534,7 @@ __all__ = [
     "PyCallbackIOWriter",
     "RandomGenerator",
     "RandomRotationMatrix",
+    "RangeSearchResult",
     "ReadOnlyInvertedLists",
     "RemapDimensionsTransform",
     "ResultHeap",
@@ -532,6 +550,8 @@ __all__ = [
     "StandardGpuResources",
     "StandardGpuResourcesImpl",
     "StopWordsInvertedLists",
+    "ThreadedIndexBase",
+    "ThreadedIndexBaseBinary",
     "ToCPUCloner",
     "ToGpuCloner",
     "ToGpuClonerMultiple",

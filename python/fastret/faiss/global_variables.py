@@ -8,7 +8,7 @@ from .struct import FaissObject
 
 
 class GlobalVariables(FaissObject):
-    """Thresholds between FAISS's ways to search, which can be set and have no effect here."""
+    """Counters of searches, and thresholds between FAISS's ways to search, which can be set and have no effect here."""
 
     distance_compute_blas_threshold: int = 128000
     distance_compute_blas_query_bs: int = 4096

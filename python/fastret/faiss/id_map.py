@@ -10,9 +10,13 @@ import torch
 from torch import Tensor
 
 from ..index.storage import roomier
+from .hnsw import IndexHNSW
 from .index import Index
+from .inverted_lists import InvertedLists
 from .metrics import is_similarity_metric
+from .nested import try_extract_index_ivf, wrapped_index
 from .ranking import ranked
+from .refine import IndexRefine
 from .search_parameters import SearchParameters
 from .selectors import IDSelector, IDSelectorTranslated
 from .vectors import Int64Vector, VectorField
@@ -96,6 +100,9 @@ class IndexIDMap(Index):
         if self._ids_ascend():
             scores, numbers = self.index._search(rows, k, params)
             return self.index._padded(scores, numbers), self._ids_of(numbers)
+        if not _finds_prefixes(self.index):
+            scores, numbers = self.index._search(rows, k, params)
+            return self._ranked(scores, numbers, k)
         # One more tells whether a smaller id of the k-th score may have been left out.
         scores, numbers = self.index._search(rows, k + 1, params)
         best, ids = self._ranked(scores, numbers, k)
@@ -135,7 +142,12 @@ class IndexIDMap(Index):
     def _remove(self, selector: IDSelector) -> int:
         self._require_consistent("remove_ids")
         kept = ~selector.members(self._ids)
+        ivf = try_extract_index_ivf(self.index)
+        if ivf is not None and not ivf.direct_map.no():
+            self._refuse("remove_ids", "the direct map would keep the numbers that vectors had; clear it first")
         removed: int = self.index._remove(IDSelectorTranslated(self._ids, selector))
+        if ivf is not None:
+            _renumber(ivf.invlists, kept.cumsum(0) - 1)
         self._ids = self._ids[kept]
         return removed
 
@@ -225,3 +237,19 @@ class IndexIDMap2(IndexIDMap):
         twice = ids[1:][ids[1:] == ids[:-1]]
         if len(twice):
             self._refuse("check_consistency", f"id {int(twice[0])} occurs more than once")
+
+
+def _finds_prefixes(index: Any) -> bool:
+    """Whether the k best that an index finds are the first of the k + 1 best: not if k tells how far it looks."""
+    while index is not None:
+        if isinstance(index, IndexHNSW | IndexRefine):
+            return False
+        index = wrapped_index(index)
+    return True
+
+
+def _renumber(lists: InvertedLists, numbers: Tensor) -> None:
+    """Call vector i of inverted lists, which keep the numbers that vectors had, numbers[i]."""
+    for list_no in range(lists.nlist):
+        codes, ids = lists._list(list_no)
+        lists._write(list_no, 0, codes, numbers[ids])

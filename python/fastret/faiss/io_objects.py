@@ -13,7 +13,7 @@ import numpy as np
 
 from .pointers import NumpyArray, Pointer
 from .struct import FaissObject
-from .vectors import UInt8Vector, VectorField
+from .vectors import MaybeOwnedVectorOwner, UInt8Vector, VectorField
 
 FileName = str | os.PathLike[str]
 
@@ -264,7 +264,7 @@ class ZeroCopyIOReader(MemoryIOReader):
         self._at = 0
 
 
-class MmappedFileMappingOwner(FaissObject):
+class MmappedFileMappingOwner(MaybeOwnedVectorOwner):
     """A memory-mapped file."""
 
     def __init__(self, filename: FileName) -> None:

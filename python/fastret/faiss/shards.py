@@ -211,26 +211,32 @@ class _Replicas(_SeveralIndexes):
         return found
 
 
-class IndexShards(_Shards, Index):
+class ThreadedIndexBase(_SeveralIndexes, Index):
+    """The base of IndexShards and IndexReplicas."""
+
+    _kind = Index
+
+
+class ThreadedIndexBaseBinary(_SeveralIndexes, IndexBinary):
+    """The base of IndexBinaryShards and IndexBinaryReplicas."""
+
+    _kind = IndexBinary
+
+
+class IndexShards(_Shards, ThreadedIndexBase):
     """Vectors that several indexes share: IndexShards(d, threaded=False, successive_ids=True).
 
     With successive_ids, those of each shard are numbered behind those of the one before, and `add`, once only, parts
     the vectors among them. Else the shards keep ids, which `add_with_ids` parts with the vectors.
     """
 
-    _kind = Index
 
-
-class IndexReplicas(_Replicas, Index):
+class IndexReplicas(_Replicas, ThreadedIndexBase):
     """Indexes with the same vectors that share the queries: IndexReplicas(d, threaded=True)."""
 
-    _kind = Index
 
-
-class IndexBinaryShards(_Shards, IndexBinary):
+class IndexBinaryShards(_Shards, ThreadedIndexBaseBinary):
     """IndexShards of binary vectors."""
-
-    _kind = IndexBinary
 
     def _search(
         self, rows: Tensor, k: int, params: SearchParameters | None, names: Any = None
@@ -239,10 +245,8 @@ class IndexBinaryShards(_Shards, IndexBinary):
         return distances.clamp(max=2.0**30).int().masked_fill(ids < 0, 2**31 - 1), ids
 
 
-class IndexBinaryReplicas(_Replicas, IndexBinary):
+class IndexBinaryReplicas(_Replicas, ThreadedIndexBaseBinary):
     """IndexReplicas of binary vectors."""
-
-    _kind = IndexBinary
 
     def _search(
         self, rows: Tensor, k: int, params: SearchParameters | None, names: Tensor | None = None

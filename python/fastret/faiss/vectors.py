@@ -172,6 +172,10 @@ class UInt64Vector(StdVector):
     _dtype = np.dtype(np.uint64)
 
 
+class MaybeOwnedVectorOwner(FaissObject):
+    """The base of what may own the memory of a vector."""
+
+
 class _MaybeOwnedVector(StdVector):
     """A vector whose memory may be a file's."""
 
@@ -291,6 +295,18 @@ class Int32VectorVector(_VectorVector):
 
 class Int64VectorVector(_VectorVector):
     _kind = Int64Vector
+
+
+class MaybeOwnedVectorUInt8Vector(_VectorVector):
+    _kind = MaybeOwnedVectorUInt8
+
+
+class MaybeOwnedVectorInt32Vector(_VectorVector):
+    _kind = MaybeOwnedVectorInt32
+
+
+class MaybeOwnedVectorFloat32Vector(_VectorVector):
+    _kind = MaybeOwnedVectorFloat32
 
 
 def _deprecated(name: str, kind: Any) -> Any:
