@@ -11,7 +11,7 @@ from torch import Tensor
 from ..ops.arrays import Metric
 from ..ops.hnsw import hnsw_add, hnsw_range_search, hnsw_search
 from .arrays import within_float32
-from .flat import IndexFlat, IndexFlatIP, IndexFlatL2
+from .flat import IndexFlat, IndexFlatL2
 from .hnsw_graph import HNSW, hnsw_stats
 from .index import Index
 from .index_pq import IndexPQ
@@ -153,7 +153,7 @@ class IndexHNSWFlat(IndexHNSW):
 
     def __init__(self, d: int = 0, M: int = 32, metric: int = METRIC_L2) -> None:
         super().__init__(d, M, metric)
-        self.storage = IndexFlatL2(d) if metric == METRIC_L2 else IndexFlatIP(d)
+        self.storage = IndexFlatL2(d) if metric == METRIC_L2 else IndexFlat(d, metric)
         self.own_fields = True
 
 
