@@ -140,7 +140,7 @@ class IndexFlat(IndexFlatCodes):
         return 4 * self.d
 
     def _encode(self, rows: Tensor) -> Tensor:
-        return rows.contiguous().view(torch.uint8).reshape(len(rows), 4 * self.d)
+        return rows.reshape(-1).view(torch.uint8).reshape(len(rows), 4 * self.d)
 
     def _decode(self, codes: Tensor) -> Tensor:
         return codes.contiguous().view(torch.float32).reshape(len(codes), self.d)

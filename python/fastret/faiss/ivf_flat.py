@@ -77,7 +77,7 @@ class IndexIVFFlat(IndexIVFRows):
         super().__init__(quantizer, d, nlist, 4 * d, metric, own_invlists)
 
     def _encode_rows(self, rows: Tensor, list_nos: Tensor) -> Tensor:
-        return rows.contiguous().view(torch.uint8).reshape(len(rows), self.code_size)
+        return rows.reshape(-1).view(torch.uint8).reshape(len(rows), self.code_size)
 
     def _decode_rows(self, codes: Tensor, list_nos: Tensor) -> Tensor:
         return codes.contiguous().view(torch.float32).reshape(len(codes), self.d)
