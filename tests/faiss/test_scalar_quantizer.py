@@ -177,6 +177,16 @@ def test_search_is_exact_over_what_codes_decode_to(
         np.testing.assert_array_equal(answer, exact, strict=True)
 
 
+@METRICS
+def test_many_vectors_are_searched_as_few_are(metric: int, generator: np.random.Generator) -> None:
+    vectors = generator.standard_normal((9000, 4), dtype=np.float32)
+    index, _ = pair_of_indexes("QT_8bit", metric, vectors)
+    flat = flat_of(index)
+    for queries in (vectors[:1], vectors[:300]):
+        for answer, exact in zip(index.search(queries, 9), flat.search(queries, 9), strict=True):
+            np.testing.assert_array_equal(answer, exact)
+
+
 @pytest.mark.parametrize("name", ["QT_fp16", "QT_6bit"])
 @METRICS
 def test_selectors_limit_what_is_found(name: str, metric: int, generator: np.random.Generator) -> None:

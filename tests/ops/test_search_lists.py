@@ -85,7 +85,7 @@ def test_off_tile_shapes(shape: tuple[int, int, int], metric: str, generator: Ge
 @pytest.mark.parametrize("with_centroids", [False, True])
 @pytest.mark.parametrize("codec", CODECS)
 def test_codecs(codec: str, with_centroids: bool, generator: Generator) -> None:
-    for dim in (1, 37):
+    for dim in (1, 37, 131):
         work = coded(in_lists(*normal(9, 150, dim, generator), 4, 3, generator), codec, generator)
         if with_centroids:
             centroids = torch.randn(4, dim, generator=generator)
@@ -110,6 +110,12 @@ def test_of_equal_scores_the_smaller_id_comes_first() -> None:
     assert ids[positions].tolist() == [[-3, 0, 2, 7, 9]]
     _, _, positions = range_search_lists(torch.ones(1, 1), lists, torch.tensor([[1, 0]]), 1.0)
     assert ids[positions].tolist() == [-3, 0, 2, 7, 9]
+
+
+def test_no_probes_find_nothing(generator: Generator) -> None:
+    work = in_lists(*normal(3, 40, 8, generator), 4, 3, generator)
+    _, positions = dataclasses.replace(work, probes=work.probes[:, :0]).check(2, "l2")
+    assert (positions == -1).all()
 
 
 def test_a_list_probed_twice_counts_twice() -> None:

@@ -70,7 +70,8 @@ class ListScan {
   // First the best list of each query: then thresholds are high from the start. Of `parts` parts, this one
   // does every parts-th list.
   void run(const std::vector<uint32_t>& queries, int64_t part = 0, int64_t parts = 1) {
-    for (const Range some_probes : {Range{0, 1}, Range{1, work_.probes.per_query}}) {
+    const int64_t best = std::min<int64_t>(1, work_.probes.per_query);
+    for (const Range some_probes : {Range{0, best}, Range{best, work_.probes.per_query}}) {
       const ListVisits visits(work_.lists, work_.probes, work_.block, queries, some_probes);
       for (size_t i = size_t(part); i < visits.all().size(); i += size_t(parts)) visit(visits.all()[i]);
     }

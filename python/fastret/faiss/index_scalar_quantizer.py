@@ -27,13 +27,14 @@ CODECS: dict[int, Codec] = {
     ScalarQuantizer.QT_bf16: "bfloat16",
     ScalarQuantizer.QT_8bit_direct_signed: "direct8_signed",
 }  # by ScalarQuantizer.qtype
+_ROWS_PER_LIST = 4096
 
 
 class IndexScalarQuantizer(IndexOfCodes):
     """Exact search over what the codes of a ScalarQuantizer decode to: faiss.IndexScalarQuantizer(d, qtype, metric)."""
 
     sq: ScalarQuantizer = ScalarQuantizer()
-    _numbers: Tensor  # [>= ntotal] 0, 1, 2, ..., as ids of the one list that is searched
+    _numbers: Tensor  # [>= ntotal] 0, 1, 2, ..., as ids of the lists that are searched
 
     def __init__(self, d: int = 0, qtype: int = ScalarQuantizer.QT_8bit, metric: int = METRIC_L2) -> None:
         self.sq = ScalarQuantizer(d, qtype)
@@ -51,7 +52,7 @@ class IndexScalarQuantizer(IndexOfCodes):
         if self.sq.bits == 16:
             scores, ids = search(rows, self._keys, k, metric, allowed=allowed)
         else:
-            scores, ids = search_lists(rows, self._lists, self._probes(rows), k, metric, allowed=allowed)
+            scores, ids = search_lists(rows, *self._lists_for(rows), k, metric, allowed=allowed)
         return within_float32(torch.as_tensor(scores), torch.as_tensor(ids), metric)
 
     def _range_search(
@@ -62,30 +63,27 @@ class IndexScalarQuantizer(IndexOfCodes):
         if self.sq.bits == 16:
             lims, scores, ids = range_search(rows, self._keys, radius, metric, allowed=allowed)
             return torch.as_tensor(lims), torch.as_tensor(scores), torch.as_tensor(ids)
-        return range_search_lists(rows, self._lists, self._probes(rows), radius, metric, allowed=allowed)
+        return range_search_lists(rows, *self._lists_for(rows), radius, metric, allowed=allowed)
 
     @property
     def _keys(self) -> Tensor:
         """[ntotal, d] of the 16-bit types, which are searched as they are."""
         return self._codes.view(self.sq._float_dtype)
 
-    @property
-    def _lists(self) -> InvertedRows:
-        """All vectors as one list."""
+    def _lists_for(self, rows: Tensor) -> tuple[InvertedRows, Tensor]:
+        """All vectors in lists, which threads share, and that each of rows [n, d] visits every list: [n, L]."""
         if len(self._numbers) < self.ntotal:
             self._numbers = torch.arange(len(self._room))
-        return InvertedRows(
+        starts = torch.arange(0, max(1, self.ntotal), _ROWS_PER_LIST)
+        lists = InvertedRows(
             self._codes,
             self._numbers[: self.ntotal],
-            torch.zeros(1, dtype=torch.int64),
-            torch.tensor([self.ntotal]),
+            starts,
+            (self.ntotal - starts).clamp(max=_ROWS_PER_LIST),
             CODECS[self.sq.qtype],
             self.sq._ranges if self.sq._has_ranges else None,
         )
-
-    @staticmethod
-    def _probes(rows: Tensor) -> Tensor:
-        return torch.zeros(len(rows), 1, dtype=torch.int64)
+        return lists, torch.arange(len(starts)).repeat(len(rows), 1)
 
     def _metric(self, operation: str) -> Metric:
         metric = metric_name(self.metric_type)
