@@ -27,8 +27,8 @@ class IndexBinaryIVF(IndexBinary):
     """faiss.IndexBinaryIVF(quantizer, d, nlist): a search visits the `nprobe` lists nearest to the query.
 
     quantizer: a binary index of `nlist` centroids, which training finds by k-means over the bits as numbers;
-    clustering_index: a float index that k-means assigns with instead of IndexFlatL2. `max_codes` ends a search behind
-    the list that reaches so many vectors. use_heap and per_invlist_search choose between FAISS's ways to search and
+    clustering_index: a float index that k-means assigns with instead of IndexFlatL2. `max_codes` ends a search after
+    so many vectors. use_heap and per_invlist_search choose between FAISS's ways to search and
     change nothing here.
     """
 
@@ -115,14 +115,20 @@ class IndexBinaryIVF(IndexBinary):
         how = parameters_of_kind(self._named("search"), params, SearchParametersIVF)
         probes = self._probes("search", codes, how.nprobe if how else self.nprobe)
         max_codes = how.max_codes if how else self.max_codes
-        return self._search_in(codes, k, self._until(probes, max_codes), how.sel if how else None, names)
+        return self._search_in(codes, k, probes, max_codes, how.sel if how else None, names)
 
     def _search_in(
-        self, codes: Tensor, k: int, probes: Tensor, selector: IDSelector | None, names: Tensor | None = None
+        self,
+        codes: Tensor,
+        k: int,
+        probes: Tensor,
+        max_codes: int,
+        selector: IDSelector | None,
+        names: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         parts = [
             hamming_search(codes[part], keys, k, allowed=allowed, lists=lists)
-            for part, keys, allowed, lists in self._visits(probes, selector, names)
+            for part, keys, allowed, lists in self._visits(probes, max_codes, selector, names)
         ]
         distances, ids = (torch.cat(column) for column in zip(*parts, strict=True))
         return distances, ids
@@ -140,7 +146,7 @@ class IndexBinaryIVF(IndexBinary):
         """As in FAISS, max_codes ends no search for a range."""
         parts = [
             hamming_range_search(codes[part], keys, radius, allowed=allowed, lists=lists)
-            for part, keys, allowed, lists in self._visits(probes, selector, names)
+            for part, keys, allowed, lists in self._visits(probes, 0, selector, names)
         ]
         counts, distances, ids = zip(*((lims.diff(), found, ids) for lims, found, ids in parts), strict=True)
         lims = torch.cat([torch.zeros(1, dtype=torch.int64), *counts]).cumsum(0)
@@ -152,15 +158,8 @@ class IndexBinaryIVF(IndexBinary):
             self._refuse(operation, f"nprobe and nlist must be positive, got {self.nprobe} and {self.nlist}")
         return self._lists_near(codes, nprobe)
 
-    def _until(self, probes: Tensor, max_codes: int) -> Tensor:
-        """Without the lists that come after max_codes vectors; 0: all."""
-        if not max_codes:
-            return probes
-        sizes = torch.where(probes < 0, 0, self._lists()._sizes()[probes.clamp_min(0)])
-        return torch.where(sizes.cumsum(1) - sizes >= max_codes, -1, probes)
-
     def _visits(
-        self, probes: Tensor, selector: IDSelector | None, names: Tensor | None
+        self, probes: Tensor, max_codes: int, selector: IDSelector | None, names: Tensor | None
     ) -> Iterator[tuple[slice, Tensor, Tensor | None, ProbedLists]]:
         """The queries in parts whose lists are in memory together: codes, which may be found, and the lists."""
         for part, arena in self._lists()._arenas(probes):
@@ -170,13 +169,15 @@ class IndexBinaryIVF(IndexBinary):
                 used = arena.positions(torch.arange(self.nlist))
                 ids[used] = names[arena.ids[used]]
             allowed = None if selector is None else selector.members(ids)
-            yield part, arena.codes, allowed, ProbedLists(ids, arena.starts, arena.sizes, probes[part])
+            lists = ProbedLists(ids, arena.starts, arena.sizes, probes[part])
+            yield part, arena.codes, allowed, _cut(lists, max_codes) if max_codes else lists
 
     def search_preassigned(self, x: Any, k: int, Iq: Any, Dq: Any = None) -> tuple[Any, Any]:
         """`search` in the lists Iq [n, nprobe] of each query, -1: none. Dq, their distances, changes nothing."""
         codes = self._codes_of("search_preassigned", x)
-        probes = self._until(self._given_lists("search_preassigned", Iq, len(codes)), self.max_codes)
-        distances, ids = self._search_in(codes, positive_k(self._named("search_preassigned"), k), probes, None)
+        probes = self._given_lists("search_preassigned", Iq, len(codes))
+        k = positive_k(self._named("search_preassigned"), k)
+        distances, ids = self._search_in(codes, k, probes, self.max_codes, None)
         return in_kind_of(x, distances), in_kind_of(x, ids)
 
     def range_search_preassigned(self, x: Any, thresh: int, Iq: Any, Dq: Any = None) -> tuple[Any, Any, Any]:
@@ -249,3 +250,15 @@ class IndexBinaryIVF(IndexBinary):
         self._lists().merge_from(other._lists(), add_id)
         self._ntotal += other._ntotal
         other._ntotal = 0
+
+
+def _cut(lists: ProbedLists, max_codes: int) -> ProbedLists:
+    """The same with so many vectors for each query: its last list is a shorter one of its own."""
+    probes = lists.probes
+    sizes = torch.where(probes < 0, 0, lists.sizes[probes.clamp_min(0)])
+    left = (max_codes - (sizes.cumsum(1) - sizes)).clamp_min(0)
+    shorter = (sizes > left) & (left > 0)
+    starts = torch.cat([lists.starts, lists.starts[probes[shorter]]])
+    cut = probes.masked_fill(left == 0, -1)
+    cut[shorter] = torch.arange(len(lists.starts), len(starts))
+    return ProbedLists(lists.ids, starts, torch.cat([lists.sizes, left[shorter]]), cut)

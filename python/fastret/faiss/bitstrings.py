@@ -34,7 +34,7 @@ def pack_bitstrings(a: Any, nbit: Any) -> NumpyArray:
     numbers = np.asarray(a).astype(np.int64)
     widths = _widths("pack_bitstrings", numbers.shape[1], nbit)
     bits = numbers[:, np.repeat(np.arange(len(widths)), widths)] >> _places(widths) & 1
-    return np.packbits(bits.astype(np.uint8), axis=1, bitorder="little")
+    return np.ascontiguousarray(np.packbits(bits.astype(np.uint8), axis=1, bitorder="little"))
 
 
 def unpack_bitstrings(b: Any, M_or_nbits: Any, nbit: int | None = None) -> NumpyArray:

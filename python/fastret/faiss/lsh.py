@@ -63,7 +63,7 @@ class IndexLSH(IndexOfCodes):
         projected = self._projected(rows)
         if self.train_thresholds:
             projected = projected - self._thresholds
-        return torch.from_numpy(np.packbits(projected.numpy() >= 0, axis=1, bitorder="little"))
+        return torch.from_numpy(np.packbits(projected.numpy() >= 0, axis=1, bitorder="little")).contiguous()
 
     def _decode(self, codes: Tensor) -> Tensor:
         bits = np.unpackbits(codes.numpy(), axis=1, count=self.nbits, bitorder="little")
