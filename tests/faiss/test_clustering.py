@@ -48,10 +48,12 @@ def assert_same_run(mine: Any, reference: Any) -> None:
         assert ours_of["imbalance_factor"] == pytest.approx(theirs_of["imbalance_factor"], rel=1e-12)
 
 
-def trained(k: int, x: np.ndarray, parameters: dict[str, Any], **training: Any) -> tuple[Any, Any]:
+def trained(
+    k: int, x: np.ndarray, parameters: dict[str, Any], tolerance: float = 16 * EPS, **training: Any
+) -> tuple[Any, Any]:
     runs = [module.Kmeans(x.shape[1], k, **parameters) for module in (ours, theirs)]
     last = [run.train(x, **training) for run in runs]
-    assert last[0] == pytest.approx(last[1], rel=16 * EPS)
+    assert last[0] == pytest.approx(last[1], rel=tolerance)
     return runs[0], runs[1]
 
 
@@ -262,3 +264,52 @@ def test_verbose_tells_of_iterations(capsys: pytest.CaptureFixture[str]) -> None
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Sampling 200 of 2000 vectors"
     assert sum("iteration" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_ever_more_dimensions_give_the_centroids_of_faiss(steps: int) -> None:
+    assert_same_run(*trained(10, uniform(), {"progressive_dim_steps": steps, "apply_pca": False}))
+
+
+def test_ever_more_principal_components() -> None:
+    # Components of different variances, which no rounding can exchange.
+    x = blobs() @ np.diag(0.7 ** np.arange(DIM, dtype=np.float32))
+    mine, reference = trained(5, x, {"progressive_dim_steps": 3}, tolerance=0.01)
+    np.testing.assert_allclose(mine.obj, reference.obj, rtol=0.01)
+    with pytest.raises(AssertionError, match="there are no weights, init_centroids or spherical centroids"):
+        ours.Kmeans(DIM, 5, progressive_dim_steps=3).train(x, weights=np.ones(len(x)))
+
+
+@pytest.mark.parametrize(("n", "k"), [(1000, 5), (17, 16), (50, 1), (1500, 40), (9, 9), (3000, 10)])
+def test_numbers_are_clustered_exactly(n: int, k: int) -> None:
+    x, found = uniform(n, 1), []
+    for module, pointer in ((ours, swig_ptr), (theirs, theirs.swig_ptr)):
+        clustering = module.Clustering1D(k)
+        clustering.train_exact(x)
+        centroids = np.empty(k, dtype=np.float32)
+        imbalance = module.kmeans1d(pointer(x), n, k, pointer(centroids))
+        found.append((module.vector_to_array(clustering.centroids), centroids, imbalance))
+    # faiss adds up a cluster in float32.
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=n * EPS)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=n * EPS)
+    assert found[0][2] == pytest.approx(found[1][2])
+
+
+def test_equal_numbers_are_clustered_too() -> None:
+    clustering = ours.Clustering1D(5)
+    clustering.train_exact(np.repeat(np.float32([1, 2]), 20)[:, None])
+    assert set(ours.vector_to_array(clustering.centroids)) == {1, 2}
+    with pytest.raises(RuntimeError, match="kmeans1d: 5 clusters need as many numbers, got 3"):
+        ours.Clustering1D(5).train_exact(np.ones((3, 1)))
+
+
+def test_gpus_that_are_not_there_leave_it_on_the_cpu() -> None:
+    if ours.get_num_gpus():
+        pytest.skip("there is a GPU")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        on_gpu = ours.Kmeans(DIM, 10, gpu=True)
+    on_cpu = ours.Kmeans(DIM, 10)
+    assert on_gpu.train(uniform()) == on_cpu.train(uniform())
+    assert on_gpu.gpu == 0
+    np.testing.assert_array_equal(on_gpu.centroids, on_cpu.centroids)

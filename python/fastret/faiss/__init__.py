@@ -38,6 +38,7 @@ from .clustering import (
     imbalance_factor,
     kmeans_clustering,
 )
+from .clustering_1d import Clustering1D, kmeans1d
 from .coverage import coverage
 from .direct_map import DirectMap, lo_build, lo_listno, lo_offset
 from .distances import knn, normalize_L2, pairwise_distances
@@ -205,6 +206,12 @@ from .pointers import (
 from .pq_fast_scan import IndexFastScan, IndexPQFastScan
 from .pre_transform import IndexPreTransform, VectorTransformVector
 from .product_quantizer import ProductQuantizer
+from .progressive_clustering import (
+    GpuProgressiveDimIndexFactory,
+    ProgressiveDimClustering,
+    ProgressiveDimClusteringParameters,
+    ProgressiveDimIndexFactory,
+)
 from .random import (
     RandomGenerator,
     SplitMix64RandomGenerator,
@@ -371,6 +378,7 @@ __all__ = [
     "CenteringTransform",
     "CharVector",
     "Clustering",
+    "Clustering1D",
     "ClusteringInitMethod_AFK_MC2",
     "ClusteringInitMethod_KMEANS_PLUS_PLUS",
     "ClusteringInitMethod_RANDOM",
@@ -411,6 +419,7 @@ __all__ = [
     "GpuIndexIVFScalarQuantizerConfig",
     "GpuMultipleClonerOptions",
     "GpuParameterSpace",
+    "GpuProgressiveDimIndexFactory",
     "GpuResources",
     "GpuResourcesProvider",
     "GpuResourcesVector",
@@ -529,6 +538,9 @@ __all__ = [
     "ParameterRangeVector",
     "ParameterSpace",
     "ProductQuantizer",
+    "ProgressiveDimClustering",
+    "ProgressiveDimClusteringParameters",
+    "ProgressiveDimIndexFactory",
     "PyCallbackIDSelector",
     "PyCallbackIOReader",
     "PyCallbackIOWriter",
@@ -631,6 +643,7 @@ __all__ = [
     "int64_rand_max",
     "is_similarity_metric",
     "kmax",
+    "kmeans1d",
     "kmeans_clustering",
     "kmin",
     "knn",

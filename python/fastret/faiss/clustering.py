@@ -53,12 +53,16 @@ class ClusteringParameters(FaissObject):
     use_super_kmeans: bool = False
 
     def __setattr__(self, name: str, value: Any) -> None:
-        default = getattr(ClusteringParameters, name, None)
+        default = getattr(type(self), name, None)
         if isinstance(default, bool):
             value = bool(value)
         elif isinstance(default, int):
             value = operator.index(value)
         super().__setattr__(name, value)
+
+    def _copy(self, cp: ClusteringParameters) -> None:
+        for name in ClusteringParameters.__annotations__:
+            setattr(self, name, getattr(cp, name))
 
 
 class ClusteringIterationStats(FaissObject):
@@ -91,8 +95,8 @@ class Clustering(ClusteringParameters):
 
     def __init__(self, d: int, k: int, cp: ClusteringParameters | None = None) -> None:
         self.d, self.k = operator.index(d), operator.index(k)
-        for field in ClusteringParameters.__annotations__ if cp is not None else ():
-            setattr(self, field, getattr(cp, field))
+        if cp is not None:
+            self._copy(cp)
         self.iteration_stats = ClusteringIterationStatsVector()
         self._centroids = torch.empty(0, self.d)
 
@@ -200,9 +204,10 @@ class Clustering(ClusteringParameters):
         weighted = rows if weights is None else rows * weights[:, None]
         objective = previous = 0.0
         _refill(index, self._centroids)
+        queries = rows.to(index._device)
         for i in range(self.niter):
             search_started = time.perf_counter()
-            scores, nearest = (found[:, 0] for found in index.search(rows, 1))
+            scores, nearest = (found[:, 0].cpu() for found in index.search(queries, 1))
             searched += time.perf_counter() - search_started
             # Summed as in FAISS: from this depends where it stops.
             objective = float(np.cumsum(scores.numpy(), dtype=np.float32)[-1])
