@@ -21,8 +21,8 @@ class Columns {
         padded_((count_ + 15) / 16 * 16),
         columns_(size_t(num_codes * sub_dim * padded_), std::numeric_limits<float>::infinity()) {
     for (int64_t m = 0; m < num_codes; ++m)
-      for (int64_t c = 0; c < count_; ++c)
-        for (int64_t d = 0; d < sub_dim; ++d)
+      for (int64_t d = 0; d < sub_dim; ++d)
+        for (int64_t c = 0; c < count_; ++c)
           columns_[size_t((m * sub_dim + d) * padded_ + c)] = centroids[(m * count_ + c) * sub_dim + d];
   }
 

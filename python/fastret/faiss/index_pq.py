@@ -89,9 +89,9 @@ class IndexPQ(IndexOfProductCodes):
     """Vectors as codes of M numbers of nbits bits: faiss.IndexPQ(d, M, nbits, metric).
 
     Of the ways to search, `search_type`, ST_PQ compares queries with what codes stand for, ST_SDC what their codes
-    stand for, and ST_HE and ST_generalized_HE count the bits, or bytes, in which their codes differ. The polysemous types
-    only leave out what Hamming distances exclude, to be faster: here they are ST_PQ, and training keeps the centroids
-    in the order of k-means whatever do_polysemous_training says.
+    stand for, and ST_HE and ST_generalized_HE count the bits, or bytes, in which their codes differ. The polysemous
+    types only leave out what Hamming distances exclude, to be faster: here they are ST_PQ, and training keeps the
+    centroids in the order of k-means whatever do_polysemous_training says.
     """
 
     ST_PQ, ST_HE, ST_generalized_HE, ST_SDC, ST_polysemous, ST_polysemous_generalize = range(6)

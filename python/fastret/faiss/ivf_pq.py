@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,53 +11,35 @@ from .index import Index
 from .inverted_lists import Arena
 from .ivf import IndexIVF, Visit
 from .metrics import METRIC_INNER_PRODUCT, METRIC_L2
-from .product_quantizer import ProductQuantizer
+from .product_quantizer import TABLE_VALUES, ProductQuantizer
 from .vectors import AlignedTableFloat32, VectorField
 
-_TABLE_VALUES = 1 << 24  # of tables that are held at a time
-
-
-class IndexIVFPQ(IndexIVF):
-    """An inverted file of codes of M numbers of nbits bits: faiss.IndexIVFPQ(quantizer, d, nlist, M, nbits, metric).
+class IndexIVFProductCodes(IndexIVF):
+    """The base of inverted files of product-quantized vectors. FAISS does not have it.
 
     With by_residual, what is quantized is the difference from the centroid of the list. Of squared distances, the
     part that does not depend on the query is kept for each vector that a search has visited, 4 bytes, where FAISS
-    keeps tables for each list: use_precomputed_table tells what FAISS would do. polysemous_ht and
-    scan_table_threshold trade accuracy or memory for speed in FAISS and change nothing here.
+    keeps tables for each list: use_precomputed_table tells what FAISS would do.
     """
 
-    ScannerMode_Precomputed, ScannerMode_OnTheFly = range(2)
-
     pq: ProductQuantizer = ProductQuantizer()
-    do_polysemous_training: bool = False
-    polysemous_training: object = None
-    polysemous_ht: int = 0
-    scan_table_threshold: int = 0
     use_precomputed_table: int = 0
     precomputed_table = VectorField("_precomputed_table", AlignedTableFloat32)
     _precomputed_table: Tensor
     _terms: _ListTerms
 
     def __init__(
-        self,
-        quantizer: Index | None = None,
-        d: int = 0,
-        nlist: int = 0,
-        M: int = 1,
-        nbits: int = 0,
-        metric: int = METRIC_L2,
-        own_invlists: bool = True,
+        self, quantizer: Index | None, d: int, nlist: int, pq: ProductQuantizer, metric: int, own_invlists: bool
     ) -> None:
-        pq = ProductQuantizer(d, M, nbits)
         super().__init__(quantizer, d, nlist, pq.code_size, metric, own_invlists)
         self.pq = pq
         self.is_trained = False
         self._precomputed_table = torch.empty(0)
-        self._terms = _ListTerms(nlist)
+        self._terms = _ListTerms()
 
     def precompute_table(self) -> None:
         """Forget what was kept of lists, whose centroids may have changed."""
-        self._terms = _ListTerms(self.nlist)
+        self._terms = _ListTerms()
         if self.use_precomputed_table == 0 and self._has_terms and self._coarse().metric_type == METRIC_L2:
             self.use_precomputed_table = 1
 
@@ -148,28 +131,56 @@ class IndexIVFPQ(IndexIVF):
         return (centroids - rows[:, None]).square().sum(-1)
 
 
+class IndexIVFPQ(IndexIVFProductCodes):
+    """An inverted file of codes of M numbers of nbits bits: faiss.IndexIVFPQ(quantizer, d, nlist, M, nbits, metric).
+
+    polysemous_ht and scan_table_threshold trade accuracy or memory for speed in FAISS and change nothing here.
+    """
+
+    ScannerMode_Precomputed, ScannerMode_OnTheFly = range(2)
+
+    do_polysemous_training: bool = False
+    polysemous_training: object = None
+    polysemous_ht: int = 0
+    scan_table_threshold: int = 0
+
+    def __init__(
+        self,
+        quantizer: Index | None = None,
+        d: int = 0,
+        nlist: int = 0,
+        M: int = 1,
+        nbits: int = 0,
+        metric: int = METRIC_L2,
+        own_invlists: bool = True,
+    ) -> None:
+        super().__init__(quantizer, d, nlist, ProductQuantizer(d, M, nbits), metric, own_invlists)
+
+
 class _ListTerms:
     """|y_R|^2 + 2 y_C.y_R of the rows of an arena, for the lists that were visited since it changed."""
 
-    def __init__(self, nlist: int) -> None:
+    def __init__(self) -> None:
         self._terms = torch.empty(0)  # [capacity]
-        self._known = torch.zeros(nlist, dtype=torch.bool)
-        self._made_of: tuple[Tensor, int, Tensor, int] | None = None
+        self._known = np.ones(1, bool)  # [nlist + 1]; the last stands for probe -1
+        self._codes: Tensor | None = None
+        self._centroids: Tensor | None = None
+        self._versions = (0, 0)
 
     def of(self, visit: Visit, index: IndexIVFPQ) -> Tensor:
         """[capacity] float32, right for the rows of the lists that are visited."""
-        codes, centroids = visit.arena.codes, index.pq._trained_centroids
+        codes, centroids = visit.arena.codes, index.pq._centroids
         # Tensors count the changes in place.
-        made_of = codes, codes._version, index.pq._centroids, index.pq._centroids._version
-        if self._made_of is None or any(a is not b for a, b in zip(self._made_of, made_of, strict=True)):
-            self._made_of = made_of
-            self._known = torch.zeros(len(visit.arena.sizes), dtype=torch.bool)
+        versions = codes._version, centroids._version
+        if self._codes is not codes or self._centroids is not centroids or self._versions != versions:
+            self._codes, self._centroids, self._versions = codes, centroids, versions
+            self._known = np.arange(len(visit.arena.sizes) + 1) == len(visit.arena.sizes)
             self._terms = torch.zeros(len(codes))
-        visited = visit.probes[visit.probes >= 0]
-        new = visited[~self._known[visited]].unique()
-        if len(new):
-            norms = centroids.square().sum(-1)
-            for part in new.split(max(1, _TABLE_VALUES // norms.numel())):
+        probes = visit.probes.numpy()
+        if not self._known[probes].all():
+            new = np.unique(probes[~self._known[probes]])
+            norms = index.pq._trained_centroids.square().sum(-1)
+            for part in torch.from_numpy(new).split(max(1, TABLE_VALUES // norms.numel())):
                 self._compute(visit.arena, part, index, norms)
             self._known[new] = True
         return self._terms

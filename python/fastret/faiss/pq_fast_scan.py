@@ -29,7 +29,7 @@ class IndexFastScan(IndexOfProductCodes):
     qbs: int = 0
     implem: int = 0
     skip: int = 0
-    codes = VectorField("_blocks", AlignedTableUint8, writable=False)
+    codes = VectorField("_blocks", AlignedTableUint8, writable=False)  # type: ignore[assignment]
 
     @property
     def M(self) -> int:
@@ -67,21 +67,23 @@ class IndexPQFastScan(IndexFastScan):
         if isinstance(d, IndexPQ):
             # As FAISS calls it: IndexPQFastScan(orig, bbs)
             orig, bbs = d, M if M > 1 else bbs
-            self._check(orig.pq.nbits, bbs)
+            check_fast_scan(type(self).__name__, orig.pq.nbits, bbs)
             self.pq, self.bbs = orig.pq, bbs
             super().__init__(orig.d, orig.metric_type)
             self._append(orig._codes)
             self.is_trained = orig.is_trained
             return
-        self._check(nbits, bbs)
+        check_fast_scan(type(self).__name__, nbits, bbs)
         self.pq, self.bbs = ProductQuantizer(d, M, nbits), operator.index(bbs)
         super().__init__(d, metric)
 
-    def _check(self, nbits: int, bbs: int) -> None:
-        if nbits != 4:
-            raise RuntimeError(f"{type(self).__name__}: nbits must be 4, got {nbits}")
-        if bbs <= 0 or bbs % BLOCK_ROWS:
-            raise RuntimeError(f"{type(self).__name__}: bbs must be a multiple of {BLOCK_ROWS}, got {bbs}")
+
+def check_fast_scan(name: str, nbits: int, bbs: int) -> None:
+    """Raises RuntimeError for what FAISS cannot store in blocks."""
+    if nbits != 4:
+        raise RuntimeError(f"{name}: nbits must be 4, got {nbits}")
+    if bbs <= 0 or bbs % BLOCK_ROWS:
+        raise RuntimeError(f"{name}: bbs must be a multiple of {BLOCK_ROWS}, got {bbs}")
 
 
 def packed_blocks(codes: Tensor, rows_of_block: int) -> Tensor:

@@ -20,7 +20,7 @@ from .struct import FaissObject
 from .vectors import Float32Vector, VectorField
 
 _MOST_BITS = 16
-_TABLE_VALUES = 1 << 24  # of tables that are held at a time
+TABLE_VALUES = 1 << 24  # of tables that are held at a time
 
 
 class ProductQuantizer(FaissObject):
@@ -151,7 +151,7 @@ class ProductQuantizer(FaissObject):
 
     def _query_blocks(self, n: int) -> list[slice]:
         """Of so many queries that their tables take little memory."""
-        block = max(1, _TABLE_VALUES // max(1, self.M * self.ksub))
+        block = max(1, TABLE_VALUES // max(1, self.M * self.ksub))
         return [slice(i, min(n, i + block)) for i in range(0, n, block)] or [slice(0, 0)]
 
     def _write_tables(self, nx: int, x: Pointer, out: Pointer, squared_l2: bool) -> None:

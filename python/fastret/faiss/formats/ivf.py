@@ -88,7 +88,7 @@ def read_ivf_flat(reader: Reader, fourcc: bytes) -> IndexIVFFlat:
     if fourcc == b"IwFl":
         give_lists(reader, index, read_lists(reader))
     else:
-        give_lists(reader, index, _old_lists(reader, ids, index.code_size, "u1" if fourcc == b"IvFL" else "<f4"))
+        give_lists(reader, index, old_lists(reader, ids, index.code_size, "u1" if fourcc == b"IvFL" else "<f4"))
     return index
 
 
@@ -110,12 +110,12 @@ def read_ivf_scalar_quantizer(reader: Reader, fourcc: bytes) -> IndexIVFScalarQu
     if (index.sq.d, index.sq.code_size) != (index.d, index.code_size):
         reader.fail(f"a quantizer of d {index.sq.d} in an inverted file of d {index.d}")
     index.by_residual = bool(reader.u8()) if fourcc == b"IwSq" else True
-    lists = _old_lists(reader, ids, index.code_size, "u1") if fourcc == b"IvSQ" else read_lists(reader)
+    lists = old_lists(reader, ids, index.code_size, "u1") if fourcc == b"IvSQ" else read_lists(reader)
     give_lists(reader, index, lists)
     return index
 
 
-def _old_lists(reader: Reader, ids: list[NumpyArray], code_size: int, dtype: str) -> ArrayInvertedLists:
+def old_lists(reader: Reader, ids: list[NumpyArray], code_size: int, dtype: str) -> ArrayInvertedLists:
     """The codes of each list, behind the ids of all."""
     codes = [reader.vector(dtype, len(mine) * code_size // np.dtype(dtype).itemsize).view(np.uint8) for mine in ids]
     nothing = np.empty(0, np.uint8)
