@@ -100,14 +100,14 @@ FAMILIES = (
     ),
     Family(
         "2",
-        "inverted files",
+        "inverted files and codes",
         "",
         """
-        DirectMap IVFPQSearchParameters IVFSearchParameters IndexIVF IndexIVFFlat IndexIVFInterface IndexIVFPQ
-        IndexIVFPQStats IndexIVFScalarQuantizer IndexIVFStats IndexPQ IndexPQStats IndexScalarQuantizer
-        ProductQuantizer Quantizer ScalarQuantizer SearchParametersIVF SearchParametersPQ clone_Quantizer
-        downcast_Quantizer extract_index_ivf initialize_IVFPQ_precomputed_table range_search_with_parameters
-        read_ProductQuantizer search_with_parameters try_extract_index_ivf write_ProductQuantizer
+        DirectMap IVFPQSearchParameters IVFSearchParameters IndexFastScan IndexIVF IndexIVFFastScan IndexIVFFlat
+        IndexIVFPQ IndexIVFPQFastScan IndexIVFScalarQuantizer IndexIVFStats IndexPQ IndexPQFastScan
+        IndexScalarQuantizer ProductQuantizer ScalarQuantizer SearchParametersIVF SearchParametersPQ
+        extract_index_ivf range_search_with_parameters read_ProductQuantizer search_with_parameters
+        try_extract_index_ivf write_ProductQuantizer
         """,
     ),
     Family(
@@ -150,11 +150,11 @@ FAMILIES = (
         FloatVectorVector Int16Vector Int32Vector Int32VectorVector Int64Vector Int64VectorVector Int8Vector
         IntVector InvertedListsPtrVector LongLongVector LongVector LongVectorVector MaybeOwnedVectorFloat32
         MaybeOwnedVectorFloat32Vector MaybeOwnedVectorInt32 MaybeOwnedVectorInt32Vector MaybeOwnedVectorOwner
-        MaybeOwnedVectorUInt8 MaybeOwnedVectorUInt8Vector OnDiskOneListVector OperatingPointVector
-        ParameterRangeVector UInt16Vector UInt32Vector UInt64Vector UInt8Vector UInt8VectorVector Uint64Vector
-        array_to_AlignedTable cast_integer_to_float_ptr cast_integer_to_idx_t_ptr cast_integer_to_int_ptr
-        cast_integer_to_uint8_ptr cast_integer_to_void_ptr copy_array_to_AlignedTable copy_array_to_vector
-        memcpy rev_swig_ptr swig_ptr vector_float_to_array vector_to_array
+        MaybeOwnedVectorUInt8 MaybeOwnedVectorUInt8Vector OperatingPointVector ParameterRangeVector UInt16Vector
+        UInt32Vector UInt64Vector UInt8Vector UInt8VectorVector Uint64Vector array_to_AlignedTable
+        cast_integer_to_float_ptr cast_integer_to_idx_t_ptr cast_integer_to_int_ptr cast_integer_to_uint8_ptr
+        cast_integer_to_void_ptr copy_array_to_AlignedTable copy_array_to_vector memcpy rev_swig_ptr swig_ptr
+        vector_float_to_array vector_to_array
         """,
     ),
     Family(
@@ -179,14 +179,11 @@ FAMILIES = (
         "inverted lists and what holds them",
         "",
         """
-        ArrayInvertedLists BinaryInvertedListScanner BlockInvertedLists CappedInvertedLists CodePacker
-        CodePackerFlat ConcatenatedInvertedLists DefaultShardingFunction DirectMapAdd HStackInvertedLists
-        IDScanContext IDSelectorContextDispatch IDSelectorWithContext InvertedListScanner
-        InvertedListScannerStats InvertedLists InvertedListsIOHook InvertedListsIterator MaskedInvertedLists
-        OnDiskInvertedLists OnDiskOneList PyCallbackShardingFunction ReadOnlyInvertedLists ShardingFunction
-        SliceInvertedLists SlidingIndexWindow StopWordsInvertedLists VStackInvertedLists
-        check_compatible_for_merge downcast_InvertedLists get_invlist_range lo_build lo_listno lo_offset
-        merge_into merge_result_table_with read_InvertedLists search_and_return_centroids search_centroid
+        ArrayInvertedLists CappedInvertedLists ConcatenatedInvertedLists DefaultShardingFunction
+        HStackInvertedLists InvertedLists MaskedInvertedLists OnDiskInvertedLists PyCallbackShardingFunction
+        ReadOnlyInvertedLists ShardingFunction SliceInvertedLists SlidingIndexWindow StopWordsInvertedLists
+        VStackInvertedLists check_compatible_for_merge downcast_InvertedLists get_invlist_range lo_build
+        lo_listno lo_offset merge_into read_InvertedLists search_and_return_centroids search_centroid
         set_invlist_range shard_ivf_index_centroids write_InvertedLists
         """,
     ),
@@ -196,14 +193,6 @@ FAMILIES = (
         "",
         """
         IndexProxy IndexReplicas IndexShards IndexShardsIVF ThreadedIndexBase ThreadedIndexBaseBinary
-        """,
-    ),
-    Family(
-        "3",
-        "interrupts",
-        "",
-        """
-        InterruptCallback PythonInterruptCallback TimeoutCallback TimeoutGuard
         """,
     ),
     Family(
@@ -224,16 +213,16 @@ FAMILIES = (
         APPROX_TOPK_BUCKETS_B16_D2 APPROX_TOPK_BUCKETS_B32_D2 APPROX_TOPK_BUCKETS_B8_D2
         APPROX_TOPK_BUCKETS_B8_D3 CMax_float_partition_fuzzy CMax_uint16_partition_fuzzy
         CMin_float_partition_fuzzy CMin_uint16_partition_fuzzy EXACT_TOPK FastScanDistancePostProcessing
-        FastScanStats IVFFastScanStats IndexAdditiveQuantizerFastScan IndexFastScan
-        IndexIVFAdditiveQuantizerFastScan IndexIVFFastScan IndexIVFLocalSearchQuantizerFastScan
-        IndexIVFPQFastScan IndexIVFProductLocalSearchQuantizerFastScan IndexIVFProductResidualQuantizerFastScan
-        IndexIVFRaBitQFastScan IndexIVFResidualQuantizerFastScan IndexLocalSearchQuantizerFastScan
-        IndexPQFastScan IndexProductLocalSearchQuantizerFastScan IndexProductResidualQuantizerFastScan
-        IndexRaBitQFastScan IndexResidualQuantizerFastScan PQDecoder16 PQDecoder8 PQDecoderGeneric PQEncoder16
-        PQEncoder8 PQEncoderGeneric approx_topk_by_mode aq_estimate_norm_scale aq_quantize_LUT_and_bias
-        compute_PQ_dis_tables_dsub2 extract_bit_fastscan extract_bit_standard quantize_LUT_and_bias
-        round_clamped_to_uint8 round_nonnegative_to_uint16 round_nonnegative_to_uint8 round_uint8_per_column
-        round_uint8_per_column_multi set_bit_fastscan set_bit_standard simd_histogram_16 simd_histogram_8
+        FastScanStats IVFFastScanStats IndexAdditiveQuantizerFastScan IndexIVFAdditiveQuantizerFastScan
+        IndexIVFLocalSearchQuantizerFastScan IndexIVFProductLocalSearchQuantizerFastScan
+        IndexIVFProductResidualQuantizerFastScan IndexIVFRaBitQFastScan IndexIVFResidualQuantizerFastScan
+        IndexLocalSearchQuantizerFastScan IndexProductLocalSearchQuantizerFastScan
+        IndexProductResidualQuantizerFastScan IndexRaBitQFastScan IndexResidualQuantizerFastScan PQDecoder16
+        PQDecoder8 PQDecoderGeneric PQEncoder16 PQEncoder8 PQEncoderGeneric approx_topk_by_mode
+        aq_estimate_norm_scale aq_quantize_LUT_and_bias compute_PQ_dis_tables_dsub2 extract_bit_fastscan
+        extract_bit_standard quantize_LUT_and_bias round_clamped_to_uint8 round_nonnegative_to_uint16
+        round_nonnegative_to_uint8 round_uint8_per_column round_uint8_per_column_multi set_bit_fastscan
+        set_bit_standard simd_histogram_16 simd_histogram_8
         """,
     ),
     Family(
@@ -312,6 +301,26 @@ FAMILIES = (
         """
         IndexBinaryHNSW IndexBinaryHash IndexBinaryHashStats IndexBinaryMultiHash
         shard_binary_ivf_index_centroids
+        """,
+    ),
+    Family(
+        "beyond",
+        "inner parts of inverted files and quantizers",
+        "the fields and methods of the index",
+        """
+        BinaryInvertedListScanner BlockInvertedLists CodePacker CodePackerFlat DirectMapAdd IDScanContext
+        IDSelectorContextDispatch IDSelectorWithContext IndexIVFInterface IndexIVFPQStats IndexPQStats
+        InvertedListScanner InvertedListScannerStats InvertedListsIOHook InvertedListsIterator OnDiskOneList
+        OnDiskOneListVector Quantizer clone_Quantizer downcast_Quantizer initialize_IVFPQ_precomputed_table
+        merge_result_table_with
+        """,
+    ),
+    Family(
+        "beyond",
+        "interrupts",
+        "a process of its own, which can be ended",
+        """
+        InterruptCallback PythonInterruptCallback TimeoutCallback TimeoutGuard
         """,
     ),
     Family(
