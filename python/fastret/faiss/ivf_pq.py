@@ -40,7 +40,7 @@ class IndexIVFProductCodes(IndexIVF):
     def precompute_table(self) -> None:
         """Forget what was kept of lists, whose centroids may have changed."""
         self._terms = _ListTerms()
-        if self.use_precomputed_table == 0 and self._has_terms and self._coarse().metric_type == METRIC_L2:
+        if self.use_precomputed_table == 0 and self.by_residual and self._coarse().metric_type == METRIC_L2:
             self.use_precomputed_table = 1
 
     def _training_rows(self) -> int | None:
