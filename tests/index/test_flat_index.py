@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -389,6 +389,19 @@ def test_reconstruct_names_an_id_that_cannot_be(id: object, error: type[Exceptio
     index.add(vectors(3))
     with pytest.raises(error, match=r"FlatIndex\.reconstruct: (no vector has id|id must be an integer, got str)"):
         index.reconstruct(id)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("place", [{}, {"storage": "planes"}, {"storage": "host"}, {"devices": ["cpu", "cpu"]}])
+def test_reconstruct_batch_copies_the_vectors_of_any_ids(place: dict[str, Any]) -> None:
+    index = FlatIndex(8, **place)
+    index.add(vectors(4), ids=[7, 3, 9, 5])
+    copied = index.reconstruct_batch(torch.tensor([5, 7, 5]))
+    assert torch.equal(copied, vectors(4)[[3, 0, 3]])
+    copied.zero_()
+    assert torch.equal(index.reconstruct(5), vectors(4)[3])
+    assert index.reconstruct_batch([]).shape == (0, 8)
+    with pytest.raises(ValueError, match=r"FlatIndex\.reconstruct_batch: no vector has id 4"):
+        index.reconstruct_batch([3, 4])
 
 
 def test_numpy_integers_are_integers() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from ..index import FlatIndex
 from .binary import IndexBinary
@@ -115,6 +116,12 @@ class GpuIndexFlat(GpuIndex, IndexFlat):
     @property
     def _device(self) -> torch.device:
         return self._stored.device
+
+    def _reconstruct(self, keys: Tensor) -> Tensor:
+        # `vectors` is a copy of all of them here.
+        if len(keys) and not (int(keys.min()) >= 0 and int(keys.max()) < self.ntotal):
+            return super()._reconstruct(keys)
+        return self._stored.reconstruct_batch(keys)
 
     def getNumVecs(self) -> int:
         return self.ntotal

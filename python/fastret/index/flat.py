@@ -320,6 +320,15 @@ class FlatIndex:
             raise ValueError(f"FlatIndex.reconstruct: no vector has id {id}")
         return self._sorted().storage.at(slice(position, position + 1))[0].to(self.device, copy=True)
 
+    def reconstruct_batch(self, ids: Ids) -> Tensor:
+        """Copies of the vectors stored under ids [n], [n, D]. Raises ValueError if there is none under one of them."""
+        wanted = checked_id_list("FlatIndex.reconstruct_batch", ids, self.device)
+        contents = self._sorted()
+        positions = positions_of(wanted, contents.ids)
+        if (positions < 0).any():
+            raise ValueError(f"FlatIndex.reconstruct_batch: no vector has id {int(wanted[positions < 0][0])}")
+        return contents.storage.at(positions).to(self.device)
+
     def save(self, path: str | os.PathLike[str], *, packed: bool = True) -> None:
         """Write the index to a file (safetensors with a checksum), atomically.
 
