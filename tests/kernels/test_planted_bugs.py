@@ -178,6 +178,34 @@ PLANTED_BUGS = {
     "an infinitely bad value is no value": PlantedBug(
         "cpu/select_k.cpp", "(!full && values[c] >= threshold)", "false", "select_k"
     ),
+    # Hamming distances.
+    "hamming: the last bytes of a code are not packed": PlantedBug(
+        "cpu/hamming_scalar.cpp", "if (whole < words)", "if (false)", "hamming"
+    ),
+    "hamming: the keys that fill a panel are found": PlantedBug(
+        "cpu/hamming.cpp", "if (in_block >= count) break;", "if (place >= p_.num_keys) break;", "hamming"
+    ),
+    "hamming: of equal distances the larger id stays": PlantedBug(
+        "cpu/hamming_nearest.h", "!ids_ascend_ ? worst_ + 1", "false ? worst_ + 1", "hamming", "cpu/hamming.cpp"
+    ),
+    "hamming: the k-th distance counts one too many": PlantedBug(
+        "cpu/hamming_nearest.h", "- counts_[size_t(worst_)] >= k_", "- counts_[size_t(worst_)] >= k_ - 1", "hamming",
+        "cpu/hamming.cpp",
+    ),
+    "hamming: a part of the keys is not merged": PlantedBug(
+        "cpu/hamming.cpp", "other = 1; other < found.size()", "other = 2; other < found.size()", "hamming"
+    ),
+    "AVX2, hamming: the bits of one half of a byte are forgotten": PlantedBug(
+        "cpu/hamming_avx2.cpp", "_mm256_shuffle_epi8(bits_of_half, high))", "_mm256_setzero_si256())", "hamming", "",
+        "avx2",
+    ),
+    "AVX2, hamming: counts overflow their bytes": PlantedBug(
+        "cpu/hamming_avx2.cpp", "kWordsOfBytes = 31", "kWordsOfBytes = 33", "hamming", "", "avx2"
+    ),
+    "AVX-512, hamming: words go astray": PlantedBug(
+        "cpu/hamming_avx512.cpp", "rows[j + 4] = _mm512_shuffle_i64x2(quads[j], quads[j + 4], 0xdd)",
+        "rows[j + 4] = _mm512_shuffle_i64x2(quads[j], quads[j + 4], 0x88)", "hamming", "", "avx512",
+    ),
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ void test_select_k();
 void test_pairwise_scores();
 void test_unit_rows();
 void test_pair_scores();
+void test_hamming();
 
 struct Group {
   const char* name;
@@ -34,6 +35,7 @@ constexpr Group kGroups[] = {
     {"pairwise_scores", test_pairwise_scores},
     {"pair_scores", test_pair_scores},
     {"unit_rows", test_unit_rows},
+    {"hamming", test_hamming},
 };
 
 }  // namespace fastret::test
