@@ -324,6 +324,31 @@ def test_binary_indexes_keep_their_answers_under_gpu_names(generator: np.random.
         assert type(ours.index_binary_gpu_to_cpu(other)) is ours.IndexBinaryFlat
 
 
+def test_methods_on_pointers_do_what_those_on_arrays_do(vectors: np.ndarray) -> None:
+    theirs = pytest.importorskip("faiss")
+    answers = []
+    for module, index in ((ours, ours.GpuIndexFlatL2(resources(), D)), (theirs, theirs.IndexFlatL2(D))):
+        scores, ids = np.empty((9, 4), np.float32), np.empty((9, 4), np.int64)
+        labels, one, some = np.empty((9, 2), np.int64), np.empty(D, np.float32), np.empty((3, D), np.float32)
+        pointer = module.swig_ptr
+        index.train_c(300, pointer(vectors))
+        index.add_c(300, pointer(vectors))
+        index.search_c(9, pointer(vectors), 4, pointer(scores), pointer(ids))
+        index.assign_c(9, pointer(vectors), pointer(labels), 2)
+        index.reconstruct_c(7, pointer(one))
+        index.reconstruct_n_c(5, 3, pointer(some))
+        answers.append((ids, labels, one, some))
+    for answer, expected in zip(*answers, strict=True):
+        np.testing.assert_array_equal(answer, expected)
+    named = [ours.IndexIDMap(ours.IndexFlatL2(D)) for _ in range(2)]
+    named[0].add_with_ids_c(300, swig_ptr(vectors), swig_ptr(np.arange(300) * 5))
+    named[1].add_with_ids(vectors, np.arange(300) * 5)
+    assert_same_answers(*named, vectors[:9])
+    with pytest.raises(ValueError, match="search_c: 19200 bytes of 14400 were asked for behind a pointer"):
+        index = ours.IndexFlatL2(D)
+        index.search_c(400, swig_ptr(vectors), 1, swig_ptr(vectors), swig_ptr(vectors))
+
+
 def test_what_is_no_resource_index_or_pointer_is_refused(vectors: np.ndarray) -> None:
     with pytest.raises(TypeError, match="index_cpu_to_gpu: resources are needed first, got NoneType"):
         ours.index_cpu_to_gpu(None, 0, ours.IndexFlatL2(D))  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import operator
 from typing import Any
 
@@ -16,6 +15,7 @@ from .distances import knn, pairwise_distances
 from .gpu_devices import cuda_devices, devices_by_number
 from .gpu_options import GpuResourcesProvider
 from .metrics import METRIC_L2, metric_name
+from .pointer_methods import matrix_at
 from .pointers import Pointer
 from .struct import FaissObject
 
@@ -201,29 +201,7 @@ def _filled(operation: str, out: Any, result: Any) -> Any:
 
 
 def _matrix(pointer: Any, rows: int, columns: int, row_major: bool, dtype: torch.dtype) -> Tensor:
-    """The matrix [rows, columns] behind a pointer, sharing its memory."""
-    if not isinstance(pointer, Pointer):
-        raise TypeError(f"bfKnn: pointers are needed, for example of swig_ptr, got {type(pointer).__name__}")
-    size = rows * columns * dtype.itemsize
-    pointer.require("bfKnn", size)
-    if cuda_devices() and _is_on_gpu(pointer.address):
-        elements = torch.as_tensor(_DeviceBytes(pointer.address, size))
-    else:
-        elements = torch.from_numpy(Pointer(pointer.address, np.uint8).view(size))
-    elements = elements.view(dtype)
-    return elements.view(rows, columns) if row_major else elements.view(columns, rows).T
-
-
-class _DeviceBytes:
-    """Bytes in a GPU's memory, as torch takes them without a copy."""
-
-    def __init__(self, address: int, size: int) -> None:
-        self.__cuda_array_interface__ = {"shape": (size,), "typestr": "|u1", "data": (address, False), "version": 3}
-
-
-def _is_on_gpu(address: int) -> bool:
-    """Whether CUDA's driver, which is there where torch has a GPU, says that a device holds this memory."""
-    memory_type, device_memory, of_memory_type = ctypes.c_uint(), 2, 2
-    driver = ctypes.CDLL("libcuda.so.1")
-    found = driver.cuPointerGetAttribute(ctypes.byref(memory_type), of_memory_type, ctypes.c_uint64(address))
-    return found == 0 and memory_type.value == device_memory
+    """[rows, columns]"""
+    if row_major:
+        return matrix_at("bfKnn", pointer, rows, columns, dtype)
+    return matrix_at("bfKnn", pointer, columns, rows, dtype).T

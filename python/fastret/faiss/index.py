@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .arrays import code_rows, fill, float32_rows, id_list, in_kind_of, padded, positive_k
 from .metrics import METRIC_L2
+from .pointer_methods import PointerMethods
 from .search_parameters import SearchParameters
 from .selectors import IDSelector, selector_of
 from .struct import FaissObject
@@ -20,7 +21,7 @@ from .struct import FaissObject
 _VERBOSE_ROWS = 16384  # added or searched between two updates of the progress bar
 
 
-class Index(FaissObject):
+class Index(PointerMethods, FaissObject):
     """The base of every index of float vectors, for annotations and isinstance; cannot search by itself.
 
     Vectors may be numpy of any real dtype, torch or CuPy: they are cast to float32, and answers are of the kind of
