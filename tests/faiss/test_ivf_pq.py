@@ -173,7 +173,41 @@ def test_fast_scan_finds_what_an_inverted_file_of_the_same_codes_finds(
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, expected, strict=True)]) > 0.9
 
 
-@pytest.mark.parametrize("name", ["IVF12,PQ4", "IVF12,PQ4x6np", "IVF12,PQ6x4fs", "IVF12,PQ6x4fsr", "PQ4", "PQ6x4fs"])
+def refined(module: Any, vectors: np.ndarray) -> Any:
+    index = module.IndexIVFPQR(module.IndexFlatL2(D), D, NLIST, 4, 5, 6, 4)
+    index.pq.cp.niter, index.refine_pq.cp.niter = 4, 4
+    index.train(vectors)
+    index.add(vectors)
+    index.nprobe = 4
+    return index
+
+
+def test_a_second_quantizer_ranks_the_best_anew(vectors: np.ndarray) -> None:
+    index, reference = refined(ours, vectors), refined(theirs, vectors)
+    assert (index.k_factor, index.refine_pq.cp.max_points_per_centroid) == (4, 1000)
+    np.testing.assert_array_equal(
+        ours.vector_to_array(index.refine_codes), theirs.vector_to_array(reference.refine_codes)
+    )
+    assert_same_neighbours(index.search(vectors[:30], 8), reference.search(vectors[:30], 8), SCALE)
+    for one in (index, reference):
+        one.make_direct_map()
+    np.testing.assert_allclose(index.reconstruct(77), reference.reconstruct(77), atol=1e-4)
+    read = ours.deserialize_index(theirs.serialize_index(reference))
+    np.testing.assert_array_equal(ours.serialize_index(read), theirs.serialize_index(reference))
+    np.testing.assert_array_equal(read.search(vectors[:9], 4)[1], index.search(vectors[:9], 4)[1])
+    with pytest.raises(RuntimeError, match=r"IndexIVFPQR.remove_ids: the codes of the second quantizer are kept by id"):
+        index.remove_ids(np.array([3]))
+    index.make_direct_map(False)
+    index.add_with_ids(vectors[:1], np.array([5000]))
+    with pytest.raises(RuntimeError, match=r"ids must be 0, 1, 2, ... below 3001, got 5000"):
+        index.search(vectors[:1], 3)
+    index.reset()
+    assert index.ntotal == index.refine_codes.size() == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["IVF12,PQ4", "IVF12,PQ4x6np", "IVF12,PQ6x4fs", "IVF12,PQ6x4fsr", "IVF12,PQ4+6", "PQ4", "PQ6x4fs"]
+)
 def test_descriptions_make_the_same_indexes(name: str) -> None:
     index, reference = ours.index_factory(D, name), theirs.index_factory(D, name)
     assert type(index).__name__ == type(reference).__name__

@@ -151,6 +151,7 @@ from .ivf import IndexIVF, Level1Quantizer
 from .ivf_flat import IndexIVFFlat, IndexIVFScalarQuantizer
 from .ivf_pq import IndexIVFPQ
 from .ivf_pq_fast_scan import IndexIVFFastScan, IndexIVFPQFastScan
+from .ivf_pqr import IndexIVFPQR
 from .ivf_stats import IndexIVFStats
 from .kmeans import Kmeans
 from .linear_transforms import LinearTransform, RandomRotationMatrix
@@ -471,6 +472,7 @@ __all__ = [
     "IndexIVFFlat",
     "IndexIVFPQ",
     "IndexIVFPQFastScan",
+    "IndexIVFPQR",
     "IndexIVFScalarQuantizer",
     "IndexIVFStats",
     "IndexLSH",

@@ -14,6 +14,7 @@ from .metrics import METRIC_INNER_PRODUCT, METRIC_L2
 from .product_quantizer import TABLE_VALUES, ProductQuantizer
 from .vectors import AlignedTableFloat32, VectorField
 
+
 class IndexIVFProductCodes(IndexIVF):
     """The base of inverted files of product-quantized vectors. FAISS does not have it.
 
@@ -167,7 +168,7 @@ class _ListTerms:
         self._centroids: Tensor | None = None
         self._versions = (0, 0)
 
-    def of(self, visit: Visit, index: IndexIVFPQ) -> Tensor:
+    def of(self, visit: Visit, index: IndexIVFProductCodes) -> Tensor:
         """[capacity] float32, right for the rows of the lists that are visited."""
         codes, centroids = visit.arena.codes, index.pq._centroids
         # Tensors count the changes in place.
@@ -180,12 +181,12 @@ class _ListTerms:
         if not self._known[probes].all():
             new = np.unique(probes[~self._known[probes]])
             norms = index.pq._trained_centroids.square().sum(-1)
-            for part in torch.from_numpy(new).split(max(1, TABLE_VALUES // norms.numel())):
+            for part in torch.split(torch.from_numpy(new), max(1, TABLE_VALUES // norms.numel())):
                 self._compute(visit.arena, part, index, norms)
             self._known[new] = True
         return self._terms
 
-    def _compute(self, arena: Arena, list_nos: Tensor, index: IndexIVFPQ, norms: Tensor) -> None:
+    def _compute(self, arena: Arena, list_nos: Tensor, index: IndexIVFProductCodes, norms: Tensor) -> None:
         tables = index.pq._tables(index._centroids_of(list_nos), squared_l2=False).mul_(2).add_(norms)
         lists = CodeLists(arena.codes, None, arena.starts[list_nos], arena.sizes[list_nos])
         self._terms[arena.positions(list_nos)] = product_sums(tables, lists, index.pq.nbits)

@@ -1,4 +1,4 @@
-"""Files of IndexIVFPQ (IwPQ, and the older IvPQ) and of IndexIVFPQFastScan (IwPf)."""
+"""Files of IndexIVFPQ (IwPQ, the older IvPQ), IndexIVFPQR (IwQR, the older IvQR) and IndexIVFPQFastScan (IwPf)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from ..inverted_lists import ArrayInvertedLists
 from ..ivf_pq import IndexIVFPQ, IndexIVFProductCodes
 from ..ivf_pq_fast_scan import IndexIVFPQFastScan
+from ..ivf_pqr import IndexIVFPQR
 from ..pq_fast_scan import BLOCK_ROWS, packed_blocks, unpacked_blocks
 from .inverted_lists import read_lists, write_lists
 from .ivf import give_lists, old_lists, read_ivf_header, write_ivf_header
@@ -19,19 +20,30 @@ _NO_CODE_SIZE = (1 << 64) - 1  # of lists that are stored in blocks
 
 @indexes.writes(IndexIVFPQ)
 def write_ivf_pq(writer: Writer, index: IndexIVFPQ) -> None:
-    writer.fourcc(b"IwPQ")
+    writer.fourcc(b"IwQR" if isinstance(index, IndexIVFPQR) else b"IwPQ")
     _write_beginning(writer, index)
     write_quantizer(writer, index.pq)
     write_lists(writer, index.invlists)
+    if isinstance(index, IndexIVFPQR):
+        write_quantizer(writer, index.refine_pq)
+        writer.vector(index._refine_codes.numpy(), "u1")
+        writer.f32(index.k_factor)
 
 
-@indexes.reads(b"IwPQ", b"IvPQ")
+@indexes.reads(b"IwPQ", b"IwQR", b"IvPQ", b"IvQR")
 def read_ivf_pq(reader: Reader, fourcc: bytes) -> IndexIVFPQ:
-    index = IndexIVFPQ()
-    ids = _read_beginning(reader, index, with_ids=fourcc == b"IvPQ")
+    index = IndexIVFPQR() if fourcc.endswith(b"QR") else IndexIVFPQ()
+    ids = _read_beginning(reader, index, with_ids=fourcc.startswith(b"Iv"))
     _read_quantizer(reader, index)
     give_lists(reader, index, old_lists(reader, ids, index.code_size, "u1") if ids else read_lists(reader))
     _finish(reader, index)
+    if isinstance(index, IndexIVFPQR):
+        index.refine_pq = read_quantizer(reader)
+        index.refine_pq.cp.max_points_per_centroid = IndexIVFPQR().refine_pq.cp.max_points_per_centroid
+        if index.refine_pq.d != index.d:
+            reader.fail(f"a second quantizer of d {index.refine_pq.d} in an inverted file of d {index.d}")
+        index._refine_codes = torch.from_numpy(reader.vector("u1", index.ntotal * index.refine_pq.code_size))
+        index.k_factor = reader.f32()
     return index
 
 
