@@ -119,8 +119,8 @@ def test_graphs_of_product_codes(vectors: Any, queries: Any) -> None:
         index.train(vectors)
         index.add(vectors)
         index.hnsw.efSearch = 64
-    exact = ours.storage.search(queries, 5)[0]
-    assert np.mean(ours.search(queries, 5)[0] <= exact * (1 + 1e-6)) > 0.95
+    shares = [recall(index.search(queries, 5)[1], index.storage.search(queries, 5)[1]) for index in (theirs, ours)]
+    assert shares[1] > max(0.8, shares[0] - 0.05)
     assert_files_give_the_same_answers(theirs, ours, queries)
 
 
@@ -176,9 +176,8 @@ def test_range_search_finds_what_faiss_finds(vectors: Any, queries: Any, metric:
     radius = 20.0 if metric == ff.METRIC_L2 else 8.0
     (L1, _, I1), (L2, D2, I2) = theirs.range_search(queries, radius), ours.range_search(queries, radius)
     assert L2.dtype == np.uint64 and L2[-1] > 0
-    pairs = [
-        {(q, i) for q in range(Q) for i in ids[int(lims[q]) : int(lims[q + 1])]} for lims, ids in ((L1, I1), (L2, I2))
-    ]
+    of_query = [np.arange(Q).repeat(np.diff(lims.astype(int))) for lims in (L1, L2)]
+    pairs = [{*zip(q, ids, strict=True)} for q, ids in zip(of_query, (I1, I2), strict=True)]
     assert len(pairs[0] & pairs[1]) > 0.99 * len(pairs[0] | pairs[1])
     assert ((radius > D2) if metric == ff.METRIC_L2 else (radius < D2)).all()
 
@@ -216,7 +215,9 @@ def test_what_the_graph_tells_of_itself(vectors: Any, capfd: pytest.CaptureFixtu
     ours.hnsw.print_neighbor_stats(0)
     assert capfd.readouterr().out == expected
     ours.hnsw.clear_neighbor_tables(0)
-    assert (links(ours) >= 0).sum() == ours.hnsw._lists(1)[1].ge(0).sum()
+    begins = ff.vector_to_array(ours.hnsw.offsets)[:-1].astype(int)
+    assert (links(ours)[begins[:, None] + np.arange(16)] == -1).all()
+    assert (links(ours) >= 0).any()
 
 
 def test_construction_follows_its_parameters(vectors: Any, queries: Any) -> None:

@@ -112,7 +112,7 @@ template <class F>
 void with_linkers(const HnswGraph& graph, const HnswAddParams& params, const Parallel& parallel,
                   int64_t count, F&& body) {
   std::atomic<int64_t> next{0};
-  const int64_t tasks = std::min<int64_t>(parallel.num_threads, (count + kNodesPerTask - 1) / kNodesPerTask);
+  const int64_t tasks = std::clamp<int64_t>(count / kNodesPerTask, 1, parallel.num_threads);
   parallel(tasks, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
     for (int64_t task = begin; task < end; ++task) {

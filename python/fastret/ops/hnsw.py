@@ -128,10 +128,14 @@ def hnsw_search(
         ValueError: shapes that do not fit each other, an unknown metric, negative k.
         TypeError: other dtypes.
     """
-    arguments = _check_walk("hnsw_search", queries, vectors, graph, metric, allowed)
-    scores, ids, counts = torch.ops.fastret.hnsw_search(
-        *arguments, check_k("hnsw_search", k), metric_index("hnsw_search", metric), ef, check_relative_distance, allowed
-    )
+    tables = (graph.offsets, graph.level_starts, graph.neighbors, graph.entry)
+    how = (metric_index("hnsw_search", metric), ef, check_relative_distance, allowed)
+    try:
+        found = torch.ops.fastret.hnsw_search(queries, vectors, *tables, check_k("hnsw_search", k), *how)
+    except RuntimeError:
+        _check_walk("hnsw_search", queries, vectors, graph, metric, allowed)
+        raise
+    scores, ids, counts = found
     return scores, ids, HnswCounts(*counts.tolist())
 
 
@@ -154,15 +158,15 @@ def hnsw_range_search(
         lims [Q + 1] int64, scores float32 and ids int64: those of query i from lims[i] to lims[i + 1], ids ascending.
         And what the searches did.
     """
-    arguments = _check_walk("hnsw_range_search", queries, vectors, graph, metric, allowed)
-    lims, scores, ids, counts = torch.ops.fastret.hnsw_range_search(
-        *arguments,
-        check_number("hnsw_range_search", "radius", radius),
-        metric_index("hnsw_range_search", metric),
-        ef,
-        check_relative_distance,
-        allowed,
-    )
+    tables = (graph.offsets, graph.level_starts, graph.neighbors, graph.entry)
+    radius = check_number("hnsw_range_search", "radius", radius)
+    how = (metric_index("hnsw_range_search", metric), ef, check_relative_distance, allowed)
+    try:
+        found = torch.ops.fastret.hnsw_range_search(queries, vectors, *tables, radius, *how)
+    except RuntimeError:
+        _check_walk("hnsw_range_search", queries, vectors, graph, metric, allowed)
+        raise
+    lims, scores, ids, counts = found
     return lims, scores, ids, HnswCounts(*counts.tolist())
 
 
@@ -193,7 +197,8 @@ def _check_graph(op: str, vectors: Tensor, graph: HnswGraph, metric: Metric) -> 
 
 def _check_walk(
     op: str, queries: Tensor, vectors: Tensor, graph: HnswGraph, metric: Metric, allowed: Tensor | None
-) -> tuple[Tensor, ...]:
+) -> None:
+    """Says what the op refused: it checks everything itself, in less time, but knows one kind of error only."""
     _check_graph(op, vectors, graph, metric)
     if queries.dtype != torch.float32:
         raise TypeError(f"{op}: queries must be float32, got {queries.dtype}")
@@ -201,7 +206,6 @@ def _check_walk(
         raise ValueError(f"{op}: queries must be [Q, {vectors.shape[1]}], got {list(queries.shape)}")
     if allowed is not None and (allowed.dtype != torch.bool or list(allowed.shape) != [len(vectors)]):
         raise ValueError(f"{op}: allowed must be [{len(vectors)}] bool, got {list(allowed.shape)} {allowed.dtype}")
-    return queries, vectors, graph.offsets, graph.level_starts, graph.neighbors, graph.entry
 
 
 @torch.library.register_fake("fastret::hnsw_add_")
