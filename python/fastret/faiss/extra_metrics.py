@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..ops.arrays import Metric
+from ..ops.merging import Neighbours, WithinRange, neighbours_in_order, ranges_in_order
 from ..ops.select_k import select_k
 from .arrays import FLT_MAX
 from .metrics import (
@@ -139,10 +141,10 @@ def extra_scores(queries: Tensor, keys: Tensor, metric: int, metric_arg: float =
     num_queries = min(_QUERIES, len(queries))
     num_keys = (_PAIRS if queries.device.type == "cpu" else _CUDA_PAIRS) // num_queries
     # Elements of a dimension side by side.
-    query_blocks = [block.double().T.contiguous()[:, :, None] for block in torch.split(queries, num_queries)]
+    query_blocks = [block.T.contiguous().double()[:, :, None] for block in torch.split(queries, num_queries)]
 
     def score(first: int) -> None:
-        x = keys[first : first + num_keys].double().T.contiguous()[:, None]
+        x = keys[first : first + num_keys].T.contiguous().double()[:, None]
         for number, q in enumerate(query_blocks):
             rows = slice(number * num_queries, (number + 1) * num_queries)
             scores[rows, first : first + num_keys] = _METRICS[metric](q, x, metric_arg)
@@ -159,45 +161,39 @@ def extra_search(
 
     Best first, of equal scores the smaller id; padded with id -1 and the worst float32.
     """
+    keys = keys if allowed is None else keys[allowed]
     similarity = is_similarity_metric(metric)
-    answers = []
-    for block in torch.split(queries, _QUERIES):
-        best = block.new_full((len(block), k), torch.nan)
-        ids = torch.full(best.shape, -1, device=block.device)
-        for part_ids, scores in _parts(block, keys, metric, metric_arg, allowed):
+    direction: Metric = "ip" if similarity else "l2"  # all that a merge needs to know
+
+    def parts(block: Tensor) -> Iterator[tuple[int, Neighbours]]:
+        for first, rows in _runs(keys, _SCORES // _QUERIES):
+            scores, columns = select_k(extra_scores(block, rows, metric, metric_arg), k, similarity)
             # FAISS's search begins with the worst float32, which no infinitely bad key surpasses.
-            scores = scores.masked_fill_(scores == (-torch.inf if similarity else torch.inf), torch.nan)
-            best, columns = select_k(torch.cat([best, scores], 1), k, similarity)
-            ids = torch.cat([ids, part_ids.expand(len(block), -1)], 1)
-            ids = F.pad(ids, (1, 0), value=-1).gather(1, columns + 1)  # column -1 reads the -1 in front
-            best = best.masked_fill(ids < 0, torch.nan)
-        answers.append((best, ids))
+            yield first, (scores, columns.masked_fill(scores == (-torch.inf if similarity else torch.inf), -1))
+
+    answers = [neighbours_in_order(parts(block), block, k, direction) for block in torch.split(queries, _QUERIES)]
     scores, ids = (torch.cat(column) for column in zip(*answers, strict=True))
-    return scores.masked_fill(ids < 0, -FLT_MAX if similarity else FLT_MAX), ids
+    scores = scores.masked_fill(ids < 0, -FLT_MAX if similarity else FLT_MAX)
+    # Number -1 reads the -1 in front.
+    return scores, ids if allowed is None else F.pad(allowed, (1, 0), value=-1)[ids + 1]
 
 
 def extra_range_search(
     queries: Tensor, keys: Tensor, radius: float, metric: int, metric_arg: float = 0.0, allowed: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """lims [Q + 1], scores and ids of the keys within a radius, by ascending id."""
-    nothing = torch.empty(0, dtype=torch.int64, device=queries.device)
-    found = [(nothing, nothing.float(), nothing)]
-    for first in range(0, len(queries), _QUERIES):
-        for ids, scores in _parts(queries[first : first + _QUERIES], keys, metric, metric_arg, allowed):
+    keys = keys if allowed is None else keys[allowed]
+
+    def parts() -> Iterator[tuple[int, WithinRange]]:
+        for first, rows in _runs(keys, max(1, _SCORES // max(1, len(queries)))):
+            scores = extra_scores(queries, rows, metric, metric_arg)
             query, column = (scores > radius if is_similarity_metric(metric) else scores < radius).nonzero().T
-            found.append((query + first, scores[query, column], ids[column]))
-    query, scores, ids = (torch.cat(column) for column in zip(*found, strict=True))
-    order = query.argsort(stable=True)
-    lims = F.pad(torch.bincount(query, minlength=len(queries)).cumsum(0), (1, 0))
-    return lims, scores[order], ids[order]
+            lims = F.pad(torch.bincount(query, minlength=len(queries)).cumsum(0), (1, 0))
+            yield first, (lims, scores[query, column], column)
+
+    lims, scores, ids = ranges_in_order(parts(), queries)
+    return lims, scores, ids if allowed is None else allowed[ids]
 
 
-def _parts(
-    queries: Tensor, keys: Tensor, metric: int, metric_arg: float, allowed: Tensor | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Ids [n], ascending from part to part, and the scores [Q, n] of those keys."""
-    ids = torch.arange(len(keys), device=keys.device) if allowed is None else allowed
-    for first in range(0, len(ids), _SCORES // _QUERIES):
-        place = slice(first, first + _SCORES // _QUERIES)
-        rows = keys[place] if allowed is None else keys[ids[place]]
-        yield ids[place], extra_scores(queries, rows, metric, metric_arg)
+def _runs(keys: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
+    return ((first, keys[first : first + size]) for first in range(0, len(keys), size))
