@@ -161,7 +161,9 @@ def extra_search(
 
     Best first, of equal scores the smaller id; padded with id -1 and the worst float32.
     """
-    keys = keys if allowed is None else keys[allowed]
+    if allowed is not None:
+        allowed = allowed.to(keys.device)
+        keys = keys[allowed]
     similarity = is_similarity_metric(metric)
     direction: Metric = "ip" if similarity else "l2"  # all that a merge needs to know
 
@@ -182,7 +184,9 @@ def extra_range_search(
     queries: Tensor, keys: Tensor, radius: float, metric: int, metric_arg: float = 0.0, allowed: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """lims [Q + 1], scores and ids of the keys within a radius, by ascending id."""
-    keys = keys if allowed is None else keys[allowed]
+    if allowed is not None:
+        allowed = allowed.to(keys.device)
+        keys = keys[allowed]
 
     def parts() -> Iterator[tuple[int, WithinRange]]:
         for first, rows in _runs(keys, max(1, _SCORES // max(1, len(queries)))):

@@ -18,6 +18,7 @@ from .io_objects import MemoryIOReader
 
 T = TypeVar("T")
 FileName = str | os.PathLike[str]
+_READ_AT_ONCE = 1 << 24  # bytes from a reader, which are then copied to where they belong
 
 
 def write_index(index: Index, f: Any, io_flags: int = 0) -> None:
@@ -77,7 +78,7 @@ def read_from(registry: Registry[T], f: Any, io_flags: int = 0) -> T:
     if hasattr(f, "read_bytes") and not isinstance(f, Path):
 
         def read_into(memory: memoryview) -> int:
-            data = f.read_bytes(len(memory))
+            data = f.read_bytes(min(len(memory), _READ_AT_ONCE))
             memory[: len(data)] = data
             return len(data)
 
