@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parent / "native"
 SEARCH_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # cmake, ninja from wheels
 GROUPS = (
     "primitives", "first_pass", "tiles", "error_bound", "candidates", "search", "search_in_threads", "range_search",
-    "select_k", "pairwise_scores", "pair_scores", "unit_rows", "hamming",
+    "select_k", "pairwise_scores", "pair_scores", "unit_rows", "hamming", "hnsw",
 )  # fmt: skip
 
 
@@ -89,5 +89,5 @@ def test_every_group_is_run(address_build: Path) -> None:
 
 
 def test_threads_share_nothing_unguarded(thread_build: Path) -> None:
-    result = run(thread_build / "native_tests", "search_in_threads", "select_k", "hamming")
+    result = run(thread_build / "native_tests", "search_in_threads", "select_k", "hamming", "hnsw")
     assert result.returncode == 0, result.stderr

@@ -16,6 +16,7 @@ void test_pairwise_scores();
 void test_unit_rows();
 void test_pair_scores();
 void test_hamming();
+void test_hnsw();
 
 struct Group {
   const char* name;
@@ -36,6 +37,7 @@ constexpr Group kGroups[] = {
     {"pair_scores", test_pair_scores},
     {"unit_rows", test_unit_rows},
     {"hamming", test_hamming},
+    {"hnsw", test_hnsw},
 };
 
 }  // namespace fastret::test
