@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cpu/levels.h"
 #include "kernels/isa.h"
 
 namespace fastret::cpu {
@@ -10,55 +11,76 @@ namespace {
 
 constexpr int64_t kDimsAtOnce = 64;  // whole bytes of every width
 
-// The levels of up to kDimsAtOnce dimensions, a byte each, so that compilers find the loop over them.
-void unpack_levels(Codec codec, const uint8_t* code, int64_t size, uint8_t* levels) {
-  if (codec == Codec::bits8) {
-    std::memcpy(levels, code, size_t(size));
-  } else if (codec == Codec::bits4) {
-    for (int64_t d = 0; d < size; d += 2) {
-      levels[d] = code[d / 2] & 15;
-      levels[d + 1] = code[d / 2] >> 4;
+// Four levels of 6 bits in three bytes, the lowest bits first.
+void unpack_6_bits(const uint8_t* code, int64_t count, uint8_t* levels) {
+  uint32_t word = 0;
+  for (int64_t i = 0; i < (6 * count + 7) / 8; ++i) word |= uint32_t(code[i]) << (8 * i);
+  for (int64_t i = 0; i < count; ++i) levels[i] = word >> (6 * i) & 63;
+}
+
+// The levels of up to kDimsAtOnce dimensions, a byte each.
+void unpack_levels(Codec codec, const uint8_t* code, int64_t size, uint8_t* __restrict levels) {
+  if (codec == Codec::bits4) {
+    for (int64_t i = 0; i < (size + 1) / 2; ++i) {
+      levels[2 * i] = code[i] & 15;
+      levels[2 * i + 1] = code[i] >> 4;
     }
-  } else {  // four levels of 6 bits in three bytes, the lowest bits first
-    for (int64_t d = 0; d < size; d += 4) {
-      const int64_t count = std::min<int64_t>(4, size - d), bytes = (6 * count + 7) / 8;
-      uint32_t word = 0;
-      for (int64_t i = 0; i < bytes; ++i) word |= uint32_t(code[d / 4 * 3 + i]) << (8 * i);
-      for (int64_t i = 0; i < count; ++i) levels[d + i] = word >> (6 * i) & 63;
-    }
+  } else {
+    int64_t d = 0;
+    for (; d + 4 <= size; d += 4) unpack_6_bits(code + d / 4 * 3, 4, levels + d);
+    unpack_6_bits(code + d / 4 * 3, size - d, levels + d);
+  }
+}
+
+// Nothing overlaps: compilers vectorise it.
+void decode_levels(const uint8_t* __restrict levels, int64_t size, float steps, const float* __restrict start,
+                   const float* __restrict width, float* __restrict target) {
+  for (int64_t d = 0; d < size; ++d) target[d] = start[d] + (float(levels[d]) + 0.5f) / steps * width[d];
+}
+
+void add_centroid(const float* centroid, int64_t dim, float* target) {
+  for (int64_t d = 0; centroid && d < dim; ++d) target[d] += centroid[d];
+}
+
+void decode_level_row(Codec codec, const uint8_t* code, int64_t dim, const float* ranges,
+                      const float* centroid, float* target) {
+  const int bits = codec == Codec::bits8 ? 8 : codec == Codec::bits6 ? 6 : 4;
+  const float steps = float((1 << bits) - 1);
+  const DecodeLevels decode = decode_levels();
+  if (bits == 8) return decode(code, dim, {steps, ranges, ranges + dim}, centroid, target);
+  uint8_t levels[kDimsAtOnce];
+  for (int64_t first = 0; first < dim; first += kDimsAtOnce) {
+    const int64_t size = std::min(kDimsAtOnce, dim - first);
+    unpack_levels(codec, code + first * bits / 8, size, levels);
+    decode(levels, size, {steps, ranges + first, ranges + dim + first}, centroid ? centroid + first : nullptr,
+           target + first);
   }
 }
 
 }  // namespace
 
-void decode_row(Codec codec, const uint8_t* code, int64_t dim, const float* ranges, float* target) {
+void decode_row(Codec codec, const uint8_t* code, int64_t dim, const float* ranges, const float* centroid,
+                float* target) {
   switch (codec) {
     case Codec::float32:
       std::memcpy(target, code, size_t(dim) * sizeof(float));
-      return;
+      break;
     case Codec::float16:
-      return primitives().widen(code, DType::f16, dim, target);
+      primitives().widen(code, DType::f16, dim, target);
+      break;
     case Codec::bfloat16:
-      return primitives().widen(code, DType::bf16, dim, target);
+      primitives().widen(code, DType::bf16, dim, target);
+      break;
     case Codec::direct8:
       for (int64_t d = 0; d < dim; ++d) target[d] = float(code[d]);
-      return;
+      break;
     case Codec::direct8_signed:
       for (int64_t d = 0; d < dim; ++d) target[d] = float(code[d] - 128);
-      return;
-    default:
       break;
+    default:
+      return decode_level_row(codec, code, dim, ranges, centroid, target);
   }
-  const int bits = codec == Codec::bits8 ? 8 : codec == Codec::bits6 ? 6 : 4;
-  const float steps = float((1 << bits) - 1);
-  uint8_t levels[kDimsAtOnce];
-  for (int64_t first = 0; first < dim; first += kDimsAtOnce) {
-    const int64_t size = std::min(kDimsAtOnce, dim - first);
-    const float *start = ranges + first, *width = start + dim;
-    unpack_levels(codec, code + first * bits / 8, size, levels);
-    for (int64_t d = 0; d < size; ++d)
-      target[first + d] = start[d] + (float(levels[d]) + 0.5f) / steps * width[d];
-  }
+  add_centroid(centroid, dim, target);
 }
 
 ListRows::ListRows(const InvertedLists& lists, int64_t slots)
@@ -71,11 +93,8 @@ ListRows::ListRows(const InvertedLists& lists, int64_t slots)
 
 const float* ListRows::decode(const uint8_t* code, int64_t list, int64_t slot) {
   float* row = decoded_.data() + slot * lists_.dim;
-  decode_row(lists_.codec, code, lists_.dim, lists_.ranges, row);
-  if (lists_.centroids) {
-    const float* centroid = lists_.centroids + list * lists_.dim;
-    for (int64_t d = 0; d < lists_.dim; ++d) row[d] += centroid[d];
-  }
+  const float* centroid = lists_.centroids ? lists_.centroids + list * lists_.dim : nullptr;
+  decode_row(lists_.codec, code, lists_.dim, lists_.ranges, centroid, row);
   return row;
 }
 
