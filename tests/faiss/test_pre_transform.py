@@ -64,6 +64,14 @@ def test_answers_are_those_of_faiss(flat: str, vectors: np.ndarray) -> None:
     assert (index.ntotal, index.index.ntotal, index.is_trained) == (0, 0, True)
 
 
+@BOTH
+def test_all_vectors_of_an_inverted_file_come_back_without_a_direct_map(faiss: ModuleType, vectors: np.ndarray) -> None:
+    index = faiss.index_factory(10, "PCA10,IVF4,Flat")
+    index.train(vectors)
+    index.add(vectors)
+    np.testing.assert_allclose(index.reconstruct_n(5, 90), vectors[5:95], rtol=1e-3, atol=1e-3)
+
+
 def test_selectors_reach_the_index_behind(vectors: np.ndarray) -> None:
     index, reference = pair(vectors)
     answers = []

@@ -112,6 +112,10 @@ class IndexPreTransform(Index):
     def _reconstruct(self, keys: Tensor) -> Tensor:
         return self._backward(self.index._reconstruct(keys))
 
+    def _reconstruct_n(self, n0: int, ni: int) -> Tensor:
+        # An inverted file without a direct map knows no single vectors, but all of them.
+        return self._backward(self.index._reconstruct_n(n0, ni))
+
     def _remove(self, selector: IDSelector) -> int:
         removed: int = self.index.remove_ids(selector)
         self._ntotal = self.index.ntotal
