@@ -349,6 +349,31 @@ def test_methods_on_pointers_do_what_those_on_arrays_do(vectors: np.ndarray) -> 
         index.search_c(400, swig_ptr(vectors), 1, swig_ptr(vectors), swig_ptr(vectors))
 
 
+@pytest.mark.parametrize("flags", [(), (True, False)])
+def test_brute_force_knn_as_older_scripts_call_it(vectors: np.ndarray, flags: tuple[bool, ...]) -> None:
+    scores, ids = np.empty((9, 4), np.float32), np.empty((9, 4), np.int64)
+    queries = np.ascontiguousarray(vectors[:9].T) if flags else vectors
+    ours.bruteForceKnn(
+        resources(),
+        ours.METRIC_INNER_PRODUCT,
+        *(swig_ptr(vectors), *flags[:1], 300, swig_ptr(queries), *flags[1:], 9, D, 4, swig_ptr(scores), swig_ptr(ids)),
+    )
+    expected = ours.knn(vectors[:9], vectors, 4, ours.METRIC_INNER_PRODUCT)
+    np.testing.assert_array_equal(scores, expected[0])
+    np.testing.assert_array_equal(ids, expected[1])
+    with pytest.raises(TypeError, match="bruteForceKnn: 10 or 12 arguments are needed, got 3"):
+        ours.bruteForceKnn(resources(), ours.METRIC_L2, swig_ptr(vectors))
+
+
+def test_scripts_may_keep_resources_alive_and_tune_indexes_on_gpus(vectors: np.ndarray) -> None:
+    index = ours.index_cpu_to_all_gpus(inverted_file("IVF10,Flat", vectors))
+    index.referenced_objects = [resources()]
+    parameters = ours.GpuParameterSpace()
+    parameters.initialize(index)
+    parameters.set_index_parameter(index, "nprobe", 7)
+    assert index.nprobe == 7
+
+
 def test_what_is_no_resource_index_or_pointer_is_refused(vectors: np.ndarray) -> None:
     with pytest.raises(TypeError, match="index_cpu_to_gpu: resources are needed first, got NoneType"):
         ours.index_cpu_to_gpu(None, 0, ours.IndexFlatL2(D))  # type: ignore[arg-type]

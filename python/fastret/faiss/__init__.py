@@ -19,6 +19,7 @@ from .binary_hnsw import IndexBinaryHNSW
 from .binary_id_map import IndexBinaryIDMap, IndexBinaryIDMap2
 from .binary_io import deserialize_index_binary, read_index_binary, serialize_index_binary, write_index_binary
 from .binary_ivf import IndexBinaryIVF
+from .bitstreams import BitstringReader, BitstringWriter
 from .bitstrings import (
     binary_to_real,
     bitvecs2fvecs,
@@ -372,6 +373,8 @@ __all__ = [
     "AlignedTable_to_array",
     "ArrayInvertedLists",
     "AutoTuneCriterion",
+    "BitstringReader",
+    "BitstringWriter",
     "BufferedIOReader",
     "BufferedIOWriter",
     "ByteVector",

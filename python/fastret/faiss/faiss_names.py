@@ -145,16 +145,16 @@ FAMILIES = (
         "vectors of C++ and pointers",
         "",
         """
-        AlignedTableFloat32 AlignedTableUint16 AlignedTableUint8 AlignedTable_to_array ByteVector
-        ByteVectorVector CharVector DoubleVector Float32Vector Float32VectorVector Float64Vector FloatVector
-        FloatVectorVector Int16Vector Int32Vector Int32VectorVector Int64Vector Int64VectorVector Int8Vector
-        IntVector InvertedListsPtrVector LongLongVector LongVector LongVectorVector MaybeOwnedVectorFloat32
-        MaybeOwnedVectorFloat32Vector MaybeOwnedVectorInt32 MaybeOwnedVectorInt32Vector MaybeOwnedVectorOwner
-        MaybeOwnedVectorUInt8 MaybeOwnedVectorUInt8Vector OperatingPointVector ParameterRangeVector UInt16Vector
-        UInt32Vector UInt64Vector UInt8Vector UInt8VectorVector Uint64Vector array_to_AlignedTable
-        cast_integer_to_float_ptr cast_integer_to_idx_t_ptr cast_integer_to_int_ptr cast_integer_to_uint8_ptr
-        cast_integer_to_void_ptr copy_array_to_AlignedTable copy_array_to_vector memcpy rev_swig_ptr swig_ptr
-        vector_float_to_array vector_to_array
+        AlignedTableFloat32 AlignedTableUint16 AlignedTableUint8 AlignedTable_to_array BitstringReader
+        BitstringWriter ByteVector ByteVectorVector CharVector DoubleVector Float32Vector Float32VectorVector
+        Float64Vector FloatVector FloatVectorVector Int16Vector Int32Vector Int32VectorVector Int64Vector
+        Int64VectorVector Int8Vector IntVector InvertedListsPtrVector LongLongVector LongVector LongVectorVector
+        MaybeOwnedVectorFloat32 MaybeOwnedVectorFloat32Vector MaybeOwnedVectorInt32 MaybeOwnedVectorInt32Vector
+        MaybeOwnedVectorOwner MaybeOwnedVectorUInt8 MaybeOwnedVectorUInt8Vector OperatingPointVector
+        ParameterRangeVector UInt16Vector UInt32Vector UInt64Vector UInt8Vector UInt8VectorVector Uint64Vector
+        array_to_AlignedTable cast_integer_to_float_ptr cast_integer_to_idx_t_ptr cast_integer_to_int_ptr
+        cast_integer_to_uint8_ptr cast_integer_to_void_ptr copy_array_to_AlignedTable copy_array_to_vector
+        memcpy rev_swig_ptr swig_ptr vector_float_to_array vector_to_array
         """,
     ),
     Family(
@@ -381,10 +381,10 @@ FAMILIES = (
         "numbers and helpers of FAISS itself",
         "numpy",
         """
-        BitstringReader BitstringWriter PartitionStats SplitMix64RandomGenerator chi2_quantile_wh fourcc
-        fourcc_inv fourcc_inv_printable get_deserialization_loop_limit get_deserialization_vector_byte_limit
-        hash_bytes ivec_checksum ivec_hist matrix_qr normal_quantile obj rand_perm_splitmix64
-        set_deserialization_loop_limit set_deserialization_vector_byte_limit should_refine_candidate smawk
+        PartitionStats SplitMix64RandomGenerator chi2_quantile_wh fourcc fourcc_inv fourcc_inv_printable
+        get_deserialization_loop_limit get_deserialization_vector_byte_limit hash_bytes ivec_checksum ivec_hist
+        matrix_qr normal_quantile obj rand_perm_splitmix64 set_deserialization_loop_limit
+        set_deserialization_vector_byte_limit should_refine_candidate smawk
         """,
     ),
     Family(

@@ -119,26 +119,22 @@ def bfKnn_tiling(
     bfKnn(resources, args)
 
 
-def bruteForceKnn(
-    resources: GpuResourcesProvider,
-    metric: int,
-    vectors: Pointer,
-    vectorsRowMajor: bool,
-    numVectors: int,
-    queries: Pointer,
-    queriesRowMajor: bool,
-    numQueries: int,
-    dims: int,
-    k: int,
-    outDistances: Pointer,
-    outIndices: Pointer,
-) -> None:
-    """`bfKnn` of float32 matrices, as older scripts call it."""
+def bruteForceKnn(resources: GpuResourcesProvider, metric: int, *arguments: Any) -> None:
+    """`bfKnn` of float32 matrices, as older scripts call it.
+
+    arguments: vectors, vectorsRowMajor, numVectors, queries, queriesRowMajor, numQueries, dims, k, outDistances,
+    outIndices; or without the two that say whether matrices are row-major, as before FAISS 1.6.
+    """
+    if len(arguments) == 8:
+        vectors, num_vectors, queries, *others = arguments
+        arguments = (vectors, True, num_vectors, queries, True, *others)
+    if len(arguments) != 10:
+        raise TypeError(f"bruteForceKnn: 10 or 12 arguments are needed, got {2 + len(arguments)}")
     args = GpuDistanceParams()
-    args.metric, args.k, args.dims = metric, k, dims
-    args.vectors, args.vectorsRowMajor, args.numVectors = vectors, vectorsRowMajor, numVectors
-    args.queries, args.queriesRowMajor, args.numQueries = queries, queriesRowMajor, numQueries
-    args.outDistances, args.outIndices = outDistances, outIndices
+    args.metric = metric
+    args.vectors, args.vectorsRowMajor, args.numVectors = arguments[:3]
+    args.queries, args.queriesRowMajor, args.numQueries = arguments[3:6]
+    args.dims, args.k, args.outDistances, args.outIndices = arguments[6:]
     bfKnn(resources, args)
 
 

@@ -15,7 +15,8 @@ class FaissObject:
     thisown: bool = True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and not hasattr(type(self), name):
+        # `referenced_objects`: what scripts set so that FAISS's Python keeps it alive.
+        if not name.startswith("_") and name != "referenced_objects" and not hasattr(type(self), name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         object.__setattr__(self, name, value)
 
