@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
 import pytest
+import torch
 
 import fastret.faiss as ff
 from fastret.faiss import HNSW, IndexHNSWFlat
 
 METRICS = [ff.METRIC_L2, ff.METRIC_INNER_PRODUCT]
 D, N, Q = 20, 1500, 40
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small graphs are built in many small steps, which threads would spend waiting for each other."""
+    ours, theirs = torch.get_num_threads(), faiss.omp_get_max_threads()
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
+    yield
+    torch.set_num_threads(ours)
+    faiss.omp_set_num_threads(theirs)
 
 
 @pytest.fixture(scope="module")
@@ -328,3 +343,26 @@ def test_two_level_graphs_are_refused_by_name() -> None:
         ff.deserialize_index(faiss.serialize_index(theirs))
     with pytest.raises(AttributeError, match="IndexHNSW2Level"):
         _ = ff.IndexHNSW2Level
+
+
+def test_copies_and_files_in_memory_maps_grow_on_their_own(vectors: Any, queries: Any, tmp_path: Path) -> None:
+    _, whole = both(vectors[:700])
+    _, index = both(vectors[:400])
+    ff.write_index(index, tmp_path / "index")
+    written = (tmp_path / "index").read_bytes()
+    others = [ff.clone_index(index), copy.copy(index), pickle.loads(pickle.dumps(index))]
+    others.append(ff.read_index(tmp_path / "index", ff.IO_FLAG_MMAP))
+    for other in others:
+        other.add(vectors[400:700])
+        assert other.ntotal == 700
+        assert recall(other.search(queries, 5)[1], whole.search(queries, 5)[1]) > 0.9
+    assert index.ntotal == 400 and len(links(index)) < len(links(whole))
+    assert (tmp_path / "index").read_bytes() == written
+
+
+def test_torch_tensors_and_other_dtypes_are_taken(vectors: Any, queries: Any) -> None:
+    _, index = both(vectors)
+    scores, ids = index.search(torch.from_numpy(queries), 5)
+    assert isinstance(ids, torch.Tensor)
+    for expected, found in zip(index.search(queries.astype(np.float64), 5), (scores, ids), strict=True):
+        np.testing.assert_array_equal(expected, found.numpy())
