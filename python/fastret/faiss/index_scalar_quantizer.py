@@ -27,7 +27,8 @@ CODECS: dict[int, Codec] = {
     ScalarQuantizer.QT_bf16: "bfloat16",
     ScalarQuantizer.QT_8bit_direct_signed: "direct8_signed",
 }  # by ScalarQuantizer.qtype
-_ROWS_PER_LIST = 4096
+_LEAST_ROWS = 4096  # of a list, unless there are fewer
+_MOST_LISTS = 64
 
 
 class IndexScalarQuantizer(IndexOfCodes):
@@ -74,12 +75,13 @@ class IndexScalarQuantizer(IndexOfCodes):
         """All vectors in lists, which threads share, and that each of rows [n, d] visits every list: [n, L]."""
         if len(self._numbers) < self.ntotal:
             self._numbers = torch.arange(len(self._room))
-        starts = torch.arange(0, max(1, self.ntotal), _ROWS_PER_LIST)
+        rows_per_list = max(_LEAST_ROWS, -(-self.ntotal // _MOST_LISTS))
+        starts = torch.arange(0, max(1, self.ntotal), rows_per_list)
         lists = InvertedRows(
             self._codes,
             self._numbers[: self.ntotal],
             starts,
-            (self.ntotal - starts).clamp(max=_ROWS_PER_LIST),
+            (self.ntotal - starts).clamp(max=rows_per_list),
             CODECS[self.sq.qtype],
             self.sq._ranges if self.sq._has_ranges else None,
         )
