@@ -94,10 +94,12 @@ class HammingScan {
                                                         std::min(panels * kPanelKeys, count - begin),
                                                         p_.bytes, found.limit(), hits_.data());
       for (int64_t h = 0; h < hits; ++h) {
-        const int64_t in_block = begin + hits_[size_t(h)].place, place = first + in_block;
-        if (in_block >= count) break;  // what fills the last panel
+        const auto [place_of_hit, distance] = hits_[size_t(h)];
+        const int64_t in_block = begin + place_of_hit, place = first + in_block;
+        if (in_block >= count) break;             // what fills the last panel
+        if (distance >= found.limit()) continue;  // which has fallen since it was compared
         if (p_.allowed && !p_.allowed[place]) continue;
-        found.add(hits_[size_t(h)].distance, p_.lists ? p_.lists->ids[place] : place);
+        found.add(distance, p_.lists ? p_.lists->ids[place] : place);
       }
       begin += panels * kPanelKeys;
       found.saw(panels * kPanelKeys);

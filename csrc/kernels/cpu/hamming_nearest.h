@@ -32,8 +32,8 @@ class HammingNearest {
   int64_t keys_at_once() const { return seen_; }
   void saw(int64_t keys) { seen_ += keys; }
 
+  // A key below the limit.
   void add(int32_t distance, int64_t id) {
-    if (distance >= limit()) return;  // which has fallen since it was compared
     kept_.push_back({id, distance});
     ++counts_[size_t(distance)];
     ++within_;
