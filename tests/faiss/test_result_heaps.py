@@ -81,6 +81,7 @@ def test_the_best_columns(name: str, k: int, generator: np.random.Generator) -> 
     [
         (lambda faiss: faiss.ResultHeap(3, 2).add_result(np.zeros((2, 2)), np.zeros((2, 2))), AssertionError),
         (lambda faiss: faiss.ResultHeap(3, 2).add_result(np.zeros((3, 2)), np.zeros((3, 1))), AssertionError),
+        (lambda faiss: faiss.ResultHeap(3, 2).add_result(np.zeros((3, 2)), np.zeros(2)), AssertionError),
         (lambda faiss: faiss.ResultHeap(3, 2).add_result_subset([1], np.zeros((2, 2)), np.zeros(2)), AssertionError),
         (lambda faiss: faiss.merge_knn_results(np.zeros((1, 2, 3)), np.zeros((1, 2, 2))), AssertionError),
         (lambda faiss: faiss.merge_knn_results(np.zeros((1, 2, 3)), np.zeros((1, 2, 3), int)), TypeError),

@@ -37,9 +37,12 @@ class ResultHeap:
 
     def add_result(self, D: Any, I: Any) -> None:  # noqa: E741
         """Results of every query: D and I [nq, n], in any order. Raises AssertionError for other shapes."""
-        if len(D) != self.nq:
-            raise AssertionError(f"ResultHeap.add_result: results of {self.nq} queries are needed, got {len(D)}")
-        self.add_result_subset(np.arange(self.nq), D, np.reshape(I, np.shape(I)))
+        if len(D) != self.nq or np.shape(I) != np.shape(D):
+            raise AssertionError(
+                f"ResultHeap.add_result: D and I must be [{self.nq}, n] both, "
+                f"got {list(np.shape(D))} and {list(np.shape(I))}"
+            )
+        self.add_result_subset(np.arange(self.nq), D, I)
 
     def add_result_subset(self, subset: Any, D: Any, I: Any) -> None:  # noqa: E741
         """Results of the queries `subset` [s], each once: D [s, n], and I [s, n], or [n] for all of them."""
