@@ -41,6 +41,7 @@ def resources() -> Any:
     res = ours.StandardGpuResources()
     res.noTempMemory()
     res.setTempMemory(1 << 20)
+    res.setTempMemoryFraction(0.1)
     res.setPinnedMemory(1 << 20)
     res.setDefaultNullStreamAllDevices()
     res.setLogMemoryAllocations(False)

@@ -38,6 +38,9 @@ class StandardGpuResources(GpuResourcesProvider):
     def setTempMemory(self, size: int) -> None:
         """No effect: searches take their memory from torch."""
 
+    def setTempMemoryFraction(self, fraction: float) -> None:
+        """No effect; FAISS had it before 1.5."""
+
     def getTempMemoryAvailable(self, device: int) -> int:
         """0: no memory is set aside."""
         return 0
