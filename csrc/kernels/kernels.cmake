@@ -18,6 +18,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/rescore.cpp
   ${KERNELS_DIR}/cpu/search.cpp
   ${KERNELS_DIR}/cpu/range_search.cpp
+  ${KERNELS_DIR}/cpu/levels.cpp
   ${KERNELS_DIR}/cpu/list_range_search.cpp
   ${KERNELS_DIR}/cpu/list_rows.cpp
   ${KERNELS_DIR}/cpu/list_scan.cpp
@@ -55,6 +56,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/hamming_avx2.cpp ${KERNELS_DIR}/cpu/hamming_avx512.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/hamming_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2};-mpopcnt")
   set_source_files_properties(${KERNELS_DIR}/cpu/hamming_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vpopcntdq")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/levels_avx2.cpp ${KERNELS_DIR}/cpu/levels_avx512.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/levels_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/levels_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/neon.cpp ${KERNELS_DIR}/cpu/neon_dotprod.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/neon_dotprod.cpp PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")

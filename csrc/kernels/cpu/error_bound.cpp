@@ -59,21 +59,37 @@ ErrorBound ErrorBound::in_place(Metric metric, int64_t dim) {
   bound.square_slack_ = roundings * kU;
   if (metric == Metric::l2) bound.squared_extra_ += 0.75 * bound.square_slack_ * kRoundUp;
   // A product that underflowed is multiplied by the scale of its key.
-  if (metric == Metric::cosine) bound.underflow_ /= std::sqrt(kLeastSquare);
+  if (metric == Metric::cosine) {
+    bound.underflow_ /= std::sqrt(kLeastSquare);
+    bound.least_square_ = kLeastSquare;
+  }
   return bound;
 }
 
-bool ErrorBound::key_in_place(float square, KeyBounds& bounds) const {
-  if (!fits_first_pass(square) || (metric_ == Metric::cosine && square < kLeastSquare)) return false;
+// Loops without branches, which compilers vectorise: few queries wait for them.
+void ErrorBound::keys_in_place(const float* squares, float* facts) const {
+  float *scale = facts, *residual = facts + kPanelKeys, *norm = facts + 2 * kPanelKeys,
+        *component = facts + 3 * kPanelKeys, *offset = facts + 4 * kPanelKeys;
+  for (int i = 0; i < kPanelKeys; ++i) component[i] = 0;
   if (metric_ == Metric::cosine) {
-    bounds = {float(1 / std::sqrt(double(square))), up(dot_ + 0.75 * square_slack_), up(1), 0,
-              float(underflow_)};
-    return true;
+    for (int i = 0; i < kPanelKeys; ++i) {
+      scale[i] = float(1 / std::sqrt(double(squares[i])));
+      residual[i] = up(dot_ + 0.75 * square_slack_);
+      norm[i] = up(1);
+      offset[i] = float(underflow_);
+    }
+    return;
   }
-  const double norm = std::sqrt(std::max(double(square), kLeastSquare) * (1 + 2 * square_slack_)) * kRoundUp;
-  const double bias = metric_ == Metric::l2 ? -double(square) / 2 : 0.0;
-  bounds = {1, up(dot_ * norm), up(norm), 0, float(bias + squared_extra_ * norm * norm + underflow_)};
-  return true;
+  const double inflation = (1 + 2 * square_slack_) * kRoundUp * kRoundUp;
+  const double bias = metric_ == Metric::l2 ? -0.5 : 0.0;
+  for (int i = 0; i < kPanelKeys; ++i) {
+    const double square = squares[i], reach_square = std::max(square, kLeastSquare) * inflation,
+                 reach = std::sqrt(reach_square);
+    scale[i] = 1;
+    residual[i] = up(dot_ * reach);
+    norm[i] = up(reach);
+    offset[i] = float(bias * square + squared_extra_ * reach_square + underflow_);
+  }
 }
 
 KeyBounds ErrorBound::key(const Centred& centred, const Integers& integers) const {

@@ -104,8 +104,10 @@ class ErrorBound {
   static ErrorBound in_place(Metric metric, int64_t dim);
 
   KeyBounds key(const Centred& centred, const Integers& integers) const;
-  // In place: a key of this square. False where float32 cannot tell its norm: the key is unbounded.
-  bool key_in_place(float square, KeyBounds& bounds) const;
+  // In place: whether float32 tells the norm of a key of this square; else the key is unbounded.
+  bool fits_in_place(float square) const { return fits_first_pass(square) && square >= least_square_; }
+  // In place: the facts of a panel of keys of these squares, which mean nothing for those that do not fit.
+  void keys_in_place(const float* squares, float* facts) const;
   // With axes, for a row whose dimensions beyond the head have norm |y_t| or |p_t|. The head's upper end is
   // that of all dimensions with these instead of the facts: norm_q residual_y + |p_t||y_t| <= head_norm_q
   // head_residual_y by the inequality of Cauchy and Schwarz, for any weight.
@@ -129,6 +131,7 @@ class ErrorBound {
   double squared_extra_;  // extra_y / h_y^2
   double axes_error_ = 0;
   double square_slack_ = 0;  // in place: the relative error of a square
+  double least_square_ = 0;
 };
 
 // The integers of a rotated, padded row as target[d] + shift. `levels` as of Primitives.

@@ -32,12 +32,6 @@ void unpack_levels(Codec codec, const uint8_t* code, int64_t size, uint8_t* __re
   }
 }
 
-// Nothing overlaps: compilers vectorise it.
-void decode_levels(const uint8_t* __restrict levels, int64_t size, float steps, const float* __restrict start,
-                   const float* __restrict width, float* __restrict target) {
-  for (int64_t d = 0; d < size; ++d) target[d] = start[d] + (float(levels[d]) + 0.5f) / steps * width[d];
-}
-
 void add_centroid(const float* centroid, int64_t dim, float* target) {
   for (int64_t d = 0; centroid && d < dim; ++d) target[d] += centroid[d];
 }

@@ -6,8 +6,9 @@
 
 namespace fastret::cpu {
 
-// target[d], each step rounded to float32; `ranges` as of InvertedLists.
-void decode_row(Codec codec, const uint8_t* code, int64_t dim, const float* ranges, float* target);
+// target[d], each step rounded to float32; `ranges` as of InvertedLists, centroid [D] to be added or nullptr.
+void decode_row(Codec codec, const uint8_t* code, int64_t dim, const float* ranges, const float* centroid,
+                float* target);
 
 // A row of the arena, and the list that it is one of.
 struct RowPlace {
