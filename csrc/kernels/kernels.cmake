@@ -5,7 +5,7 @@ set(FASTRET_WARNINGS -Wall -Wextra $<$<BOOL:${FASTRET_WERROR}>:-Werror>)
 add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/isa.cpp
   ${KERNELS_DIR}/cpu/scalar.cpp
-  ${KERNELS_DIR}/cpu/scalar_codes.cpp
+  ${KERNELS_DIR}/cpu/product_codes_scalar.cpp
   ${KERNELS_DIR}/cpu/product_encode.cpp
   ${KERNELS_DIR}/cpu/product_scan.cpp
   ${KERNELS_DIR}/cpu/axes_rotation.cpp
@@ -45,11 +45,12 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(AVX512 "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c;-mprefer-vector-width=512;-Wno-uninitialized;-Wno-maybe-uninitialized")
   set_source_files_properties(${KERNELS_DIR}/cpu/avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
   set_source_files_properties(${KERNELS_DIR}/cpu/avx512_vnni.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vnni")
-  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/avx2_codes.cpp ${KERNELS_DIR}/cpu/avx512_codes.cpp
-    ${KERNELS_DIR}/cpu/avx512_vbmi_codes.cpp)
-  set_source_files_properties(${KERNELS_DIR}/cpu/avx2_codes.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
-  set_source_files_properties(${KERNELS_DIR}/cpu/avx512_codes.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
-  set_source_files_properties(${KERNELS_DIR}/cpu/avx512_vbmi_codes.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vbmi")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/product_codes_avx2.cpp
+    ${KERNELS_DIR}/cpu/product_codes_avx512.cpp
+    ${KERNELS_DIR}/cpu/product_codes_avx512_vbmi.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/product_codes_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/product_codes_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/product_codes_avx512_vbmi.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vbmi")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/row_sums_avx2.cpp ${KERNELS_DIR}/cpu/row_sums_avx512.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/row_sums_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
   set_source_files_properties(${KERNELS_DIR}/cpu/row_sums_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")

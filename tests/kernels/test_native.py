@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parent / "native"
 SEARCH_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # cmake, ninja from wheels
 GROUPS = (
     "primitives", "first_pass", "tiles", "error_bound", "candidates", "search", "search_in_threads", "range_search",
-    "select_k", "pairwise_scores", "pair_scores", "unit_rows", "hamming", "hnsw",
+    "select_k", "pairwise_scores", "pair_scores", "unit_rows", "hamming", "hnsw", "product_codes",
 )  # fmt: skip
 
 

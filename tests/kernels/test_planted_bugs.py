@@ -178,6 +178,35 @@ PLANTED_BUGS = {
     "an infinitely bad value is no value": PlantedBug(
         "cpu/select_k.cpp", "(!full && values[c] >= threshold)", "false", "select_k"
     ),
+    # Product codes.
+    "product codes: of equally near centroids the larger is coded": PlantedBug(
+        "cpu/product_codes_scalar.cpp", "if (sums[i] < smallest)", "if (sums[i] <= smallest)", "product_codes"
+    ),
+    "product codes: the slack of the bound is missing": PlantedBug(
+        "cpu/product_scan.cpp", "double(num_codes + 16) * 0x1p-22", "0.0", "product_codes", "", "avx2"
+    ),
+    "product codes: offsets are not signed": PlantedBug(
+        "cpu/product_scan.cpp", "sign_ * lists_.offsets", "lists_.offsets", "product_codes", "", "avx2"
+    ),
+    "AVX2, product codes: the upper codes of bytes are looked up in the table of the lower ones": PlantedBug(
+        "cpu/product_codes_avx2.cpp",
+        "_mm256_shuffle_epi8(upper,",
+        "_mm256_shuffle_epi8(lower,",
+        "product_codes",
+        "",
+        "avx2",
+    ),
+    "AVX-512, product codes: sums of odd bytes stay in those of even ones": PlantedBug(
+        "cpu/product_codes_avx512.h", "_mm512_slli_epi16(odd, 8)", "_mm512_setzero_si512()", "product_codes",
+        "cpu/product_codes_avx512.cpp", "avx512",
+    ),
+    "AVX-512, product codes: the last columns are not compared": PlantedBug(
+        "cpu/product_codes_avx512.cpp", "for (int j = 0; j < kColumns && c + 16 * j < n; ++j) {",
+        "for (int j = 0; j + 1 < kColumns && c + 16 * j < n; ++j) {", "product_codes", "", "avx512",
+    ),
+    "AVX-512 VBMI, product codes: the halves of a table are exchanged": PlantedBug(
+        "cpu/product_codes_avx512_vbmi.cpp", "low, high))", "high, low))", "product_codes", "", "avx512_vnni"
+    ),
     # Hamming distances.
     "hamming: the last bytes of a code are not packed": PlantedBug(
         "cpu/hamming_scalar.cpp", "if (whole < words)", "if (false)", "hamming"

@@ -17,6 +17,7 @@ void test_unit_rows();
 void test_pair_scores();
 void test_hamming();
 void test_hnsw();
+void test_product_codes();
 
 struct Group {
   const char* name;
@@ -38,6 +39,7 @@ constexpr Group kGroups[] = {
     {"unit_rows", test_unit_rows},
     {"hamming", test_hamming},
     {"hnsw", test_hnsw},
+    {"product_codes", test_product_codes},
 };
 
 }  // namespace fastret::test

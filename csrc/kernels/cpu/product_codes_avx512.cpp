@@ -1,5 +1,5 @@
 // The primitives of product codes with AVX-512. Intrinsics and C headers only: see kernels.cmake.
-#include "kernels/cpu/avx512_codes.h"
+#include "kernels/cpu/product_codes_avx512.h"
 
 #include "kernels/cpu/byte_transpose.h"
 

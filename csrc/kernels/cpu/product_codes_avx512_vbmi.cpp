@@ -1,6 +1,6 @@
 // The first pass over codes of 8 bits with AVX-512 VBMI, whose two-register permutation looks up 64 bytes in
 // a table of 128. Intrinsics and C headers only: see kernels.cmake.
-#include "kernels/cpu/avx512_codes.h"
+#include "kernels/cpu/product_codes_avx512.h"
 
 namespace fastret {
 namespace {
