@@ -2,6 +2,7 @@
 
 from .cosine_scores import cosine_scores
 from .explain_search import SearchExplanation, explain_search
+from .hamming_search import hamming_range_search, hamming_search
 from .mine_hard_negatives import mine_hard_negatives
 from .packing import PackedKeys, pack
 from .range_search import range_search
@@ -14,6 +15,8 @@ __all__ = [
     "SearchExplanation",
     "cosine_scores",
     "explain_search",
+    "hamming_range_search",
+    "hamming_search",
     "mine_hard_negatives",
     "pack",
     "range_search",
