@@ -43,6 +43,24 @@ class Candidates {
     sink.count = settled_ = kept;
   }
 
+  // For the one best key: raises the threshold to the lower end of the highest candidate that is not settled
+  // and drops most others without a look-up.
+  template <class F>
+  void raise_to_highest(Sink& sink, F&& lower) {
+    if (settled_ == sink.count) return;
+    const float* highest = std::max_element(sink.uppers + settled_, sink.uppers + sink.count);
+    const float end = lower(*highest, sink.places[highest - sink.uppers]);
+    if (!(end > sink.threshold)) return;  // NaN: it is no candidate
+    sink.threshold = end;
+    uint32_t kept = settled_;
+    for (uint32_t i = settled_; i < sink.count; ++i) {
+      sink.uppers[kept] = sink.uppers[i];
+      sink.places[kept] = sink.places[i];
+      kept += sink.uppers[i] >= end;
+    }
+    sink.count = kept;
+  }
+
   // Raises the threshold to the k-th largest lower end and drops those that cannot reach it. More than
   // `limit` left: the bound tells too little about this query, which overflows. All must be settled.
   void tighten(Sink& sink, size_t k, size_t limit, std::vector<float>& scratch) {

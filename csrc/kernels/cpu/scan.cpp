@@ -319,7 +319,7 @@ void Scan::settle(const PanelView& view, int64_t i, int64_t key_part) {
   const int64_t at = key_part * int64_t(queries_.size()) + i, q = queries_[size_t(i)];
   const QueryBounds& query = bounds_[size_t(i)];
   const Ceiling ceiling = ceilings_[size_t(i)];
-  candidates_[size_t(at)].settle(sinks_[size_t(at)], [&](float upper, uint32_t place) {
+  const auto lower_end = [&](float upper, uint32_t place) {
     if (block_.excludes(q, place)) return std::numeric_limits<float>::quiet_NaN();
     const KeyFacts facts(view.facts_of(place));
     const uint32_t lane = place % kPanelKeys;
@@ -328,7 +328,10 @@ void Scan::settle(const PanelView& view, int64_t i, int64_t key_part) {
     if (lower > ceiling.beyond) return std::numeric_limits<float>::quiet_NaN();
     // A key that may beat the ceiling may hold none of the k places: it must not raise the threshold.
     return upper < ceiling.within_reach ? lower : -std::numeric_limits<float>::infinity();
-  });
+  };
+  if (goal_.k == 1 && !goal_.threshold)
+    candidates_[size_t(at)].raise_to_highest(sinks_[size_t(at)], lower_end);
+  candidates_[size_t(at)].settle(sinks_[size_t(at)], lower_end);
 }
 
 void Scan::make_room(const PanelView& view, int64_t i, int64_t key_part, int64_t k) {
