@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from .arrays import code_rows, float32_rows
-from .centroids import Means, means_of, split_clusters
+from .centroids import FEW_CENTROID_NUMBERS, Means, means_of, nearest_of_few, split_clusters
 from .first_centroids import ClusteringInitMethod_RANDOM, first_centroids
-from .flat import IndexFlatL2
+from .flat import IndexFlat, IndexFlatL2
 from .index import Index
-from .metrics import is_similarity_metric
+from .metrics import METRIC_L2, is_similarity_metric
 from .pointers import Pointer, rev_swig_ptr
 from .random import SplitMix64RandomGenerator, permutation
 from .struct import FaissObject
@@ -207,7 +207,10 @@ class Clustering(ClusteringParameters):
         queries = rows.to(index._device)
         for i in range(self.niter):
             search_started = time.perf_counter()
-            scores, nearest = (found[:, 0].cpu() for found in index.search(queries, 1))
+            if self._are_few(index):
+                scores, nearest = nearest_of_few(rows, self._centroids)
+            else:
+                scores, nearest = (found[:, 0].cpu() for found in index.search(queries, 1))
             searched += time.perf_counter() - search_started
             # Summed as in FAISS: from this depends where it stops.
             objective = float(np.cumsum(scores.numpy(), dtype=np.float32)[-1])
@@ -229,6 +232,10 @@ class Clustering(ClusteringParameters):
                 break
             previous = objective
         return objective, searched
+
+    def _are_few(self, index: Index) -> bool:
+        few = self.k * self.d <= FEW_CENTROID_NUMBERS
+        return few and type(index) in (IndexFlat, IndexFlatL2) and index.metric_type == METRIC_L2
 
     def _finished(self, centroids: Tensor) -> Tensor:
         if self.spherical:
