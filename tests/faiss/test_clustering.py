@@ -272,6 +272,13 @@ def test_more_centroids_than_clusters_are_refused() -> None:
         ours.Kmeans(DIM, 3).train(uniform(100), init_centroids=uniform(4))
 
 
+def test_vectors_without_a_centroid_are_refused() -> None:
+    x = uniform(1000)
+    x[3] = np.nan
+    with pytest.raises(RuntimeError, match="the index found no centroid for some of the vectors"):
+        ours.Kmeans(DIM, 600, check_input_data_for_NaNs=False).train(x)
+
+
 def test_few_points_give_a_warning() -> None:
     with pytest.warns(UserWarning, match="100 vectors for 10 clusters, at least 390 are advised"):
         ours.Kmeans(DIM, 10).train(uniform(100))

@@ -212,6 +212,8 @@ class Clustering(ClusteringParameters):
             else:
                 scores, nearest = (found[:, 0].cpu() for found in index.search(queries, 1))
             searched += time.perf_counter() - search_started
+            if int(nearest.min()) < 0:
+                raise RuntimeError(f"{self._named('train')}: the index found no centroid for some of the vectors")
             # Summed as in FAISS: from this depends where it stops.
             objective = float(np.cumsum(scores.numpy(), dtype=np.float32)[-1])
             means = means_of(weighted, nearest, self.k, weights)
@@ -239,7 +241,8 @@ class Clustering(ClusteringParameters):
 
     def _finished(self, centroids: Tensor) -> Tensor:
         if self.spherical:
-            norms = centroids.square().sum(1, keepdim=True).sqrt()
+            # In float64, whatever the order of the sum, its float32 is the same.
+            norms = centroids.double().square().sum(1, keepdim=True).sqrt().float()
             centroids = torch.where(norms > 0, centroids * (1 / norms), centroids)
         if self.int_centroids:
             centroids = (centroids + torch.full_like(centroids, 0.5).copysign(centroids)).trunc()
