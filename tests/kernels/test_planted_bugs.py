@@ -207,6 +207,26 @@ PLANTED_BUGS = {
     "AVX-512 VBMI, product codes: the halves of a table are exchanged": PlantedBug(
         "cpu/product_codes_avx512_vbmi.cpp", "low, high))", "high, low))", "product_codes", "", "avx512_vnni"
     ),
+    # Graphs.
+    "row sums: the last dimension of a row is missed": PlantedBug(
+        "cpu/row_sums.cpp", "j < width", "j < width - (width < 16)", "hnsw"
+    ),
+    "AVX2, row sums: the last dimension of a row is missed": PlantedBug(
+        "cpu/row_sums_avx2.cpp", "j < count", "j + 1 < count", "hnsw", "", "avx2"
+    ),
+    "AVX-512, row sums: a fused multiply-add": PlantedBug(
+        "cpu/row_sums_avx512.cpp", "_mm512_add_ps(sum, _mm512_mul_ps(difference, difference))",
+        "_mm512_fmadd_ps(difference, difference, sum)", "hnsw", "", "avx512",
+    ),
+    "graphs: what one walk met is not new to the next": PlantedBug(
+        "cpu/hnsw_walk.h", "words_[size_t(id) / 64] = 0", "words_[size_t(id) / 64] |= 0", "hnsw", "cpu/hnsw_search.cpp"
+    ),
+    "graphs: neighbours stay in the order of the walk": PlantedBug(
+        "cpu/hnsw_search.cpp", "ranks_before(a.value, a.id, b.value, b.id)", "a.id > b.id", "hnsw"
+    ),
+    "graphs: the first vector is its own neighbour": PlantedBug(
+        "cpu/hnsw_add.cpp", "if (node->id() != id) ", "", "hnsw"
+    ),
     # Hamming distances.
     "hamming: the last bytes of a code are not packed": PlantedBug(
         "cpu/hamming_scalar.cpp", "if (whole < words)", "if (false)", "hamming"

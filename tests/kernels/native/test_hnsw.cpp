@@ -2,6 +2,7 @@
 #include "definitions.h"
 #include "expect.h"
 #include "groups.h"
+#include "kernels/canonical.h"
 #include "kernels/cpu/hnsw.h"
 #include "kernels/cpu/row_sums.h"
 #include "sets.h"
@@ -80,6 +81,21 @@ struct Built {
   }
 };
 
+// Lists name other vectors that are on their level, each once.
+void check_lists(const Built& built, const char* isa) {
+  const cpu::HnswGraph& graph = built.graph;
+  for (int64_t i = 0; i < graph.count; ++i)
+    for (int32_t level = 0; level < built.levels[size_t(i)]; ++level) {
+      const int32_t* list = graph.neighbors + graph.offsets[i] + graph.level_starts[level];
+      const int32_t room = graph.level_starts[level + 1] - graph.level_starts[level];
+      const int64_t length = std::find(list, list + room, -1) - list;
+      for (int64_t j = 0; j < length; ++j)
+        expect(list[j] >= 0 && list[j] < graph.count && list[j] != i &&
+                   built.levels[size_t(list[j])] > level && std::find(list, list + j, list[j]) == list + j,
+               "hnsw_add, ", isa, ": vector ", i, " has the neighbour ", list[j], " on level ", level);
+    }
+}
+
 void check_graph(int64_t count, int64_t dim, Metric metric, Family family, uint64_t seed) {
   Random random(seed);
   Vectors vectors(count, dim, DType::f32), queries(9, dim, DType::f32, 1);
@@ -93,6 +109,7 @@ void check_graph(int64_t count, int64_t dim, Metric metric, Family family, uint6
       if (expected.empty()) expected = built.neighbors;
       expect(built.neighbors == expected, "hnsw_add, ", isa.name, ", ", kFamilyNames[int(family)], ", ",
              parallel.num_threads, " threads: another graph of ", count, " x ", dim);
+      check_lists(built, isa.name);
       constexpr int64_t k = 7;
       ExactArray<float> scores(size_t(queries.rows() * k));
       ExactArray<int64_t> ids(scores.size());
@@ -103,9 +120,23 @@ void check_graph(int64_t count, int64_t dim, Metric metric, Family family, uint6
       expect(found == expected_ids, "hnsw_search, ", isa.name, ": other ids");
       for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] < 0) continue;
+        if (i % k)
+          expect(ranks_before(rank_value(metric, scores[i - 1]), ids[i - 1], rank_value(metric, scores[i]),
+                              ids[i]),
+                 "hnsw_search, ", isa.name, ": key ", ids[i], " comes behind ", ids[i - 1]);
         const float want = canonical_score(metric, queries.row(int64_t(i) / k), vectors.row(ids[i]), dim);
         expect(same_bits(scores[i], want), "hnsw_search, ", isa.name, ": score ", scores[i], ", wanted ",
                want);
+      }
+      for (int64_t q = 0; q < queries.rows(); ++q) {
+        const Rows all = queries.view();
+        const Rows one{static_cast<const float*>(all.data) + q * all.row_stride, 1, dim, all.row_stride,
+                       DType::f32};
+        float alone_scores[k];
+        int64_t alone[k];
+        cpu::hnsw_search(built.graph, one, walk, k, alone_scores, alone, parallel);
+        expect(std::equal(alone, alone + k, ids.data() + q * k), "hnsw_search, ", isa.name, ": query ", q,
+               " finds something else alone");
       }
       const cpu::HnswFound range = cpu::hnsw_range_search(built.graph, queries.view(), walk, 1.0f, parallel);
       expect(range.lims.size() == 10 && range.counts.searches == (count ? 9 : 0), "hnsw_range_search, ",
