@@ -71,6 +71,35 @@ def test_parameters_of_graphs_reach_the_quantizer() -> None:
         assert (graph.efSearch, graph.efConstruction) == (77, 88)
 
 
+def test_parameters_reach_every_shard() -> None:
+    parts = [ours.index_factory(DIM, "IVF4,Flat") for _ in range(2)]
+    shards = ours.IndexShards(DIM)
+    for part in parts:
+        shards.add_shard(part)
+    ours.ParameterSpace().set_index_parameters(shards, "nprobe=3")
+    assert [part.nprobe for part in parts] == [3, 3]
+
+
+def test_parameters_of_binary_indexes_are_set() -> None:
+    for module in (ours, theirs):
+        index = module.index_binary_factory(64, "BIVF16_HNSW8")
+        module.ParameterSpace().set_index_parameters(index, "nprobe=5,efSearch=99,quantizer_efConstruction=7")
+        graph = module.downcast_IndexBinary(index.quantizer).hnsw
+        assert (index.nprobe, graph.efSearch, graph.efConstruction) == (5, 99, 7)
+
+
+@pytest.mark.parametrize("description", ["PQ4", "IVF16,PQ4"])
+def test_polysemous_thresholds_are_set_as_by_faiss(description: str) -> None:
+    settings_of = []
+    for module in (ours, theirs):
+        index, fields = module.index_factory(DIM, description), []
+        for threshold in (20, 32):
+            module.ParameterSpace().set_index_parameter(index, "ht", threshold)
+            fields.append((index.polysemous_ht, getattr(index, "search_type", None)))
+        settings_of.append(fields)
+    assert settings_of[0] == settings_of[1]
+
+
 def test_a_combination_is_set_by_its_number() -> None:
     for module in (ours, theirs):
         index = module.index_factory(DIM, "IVF64_HNSW8,Flat")
