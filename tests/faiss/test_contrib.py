@@ -118,6 +118,21 @@ def test_a_range_search_with_a_limit_narrows_the_radius(vectors: np.ndarray, met
         exhaustive_search.range_search_max_results(None, [], 1.0)
 
 
+def test_binary_vectors_are_searched_by_range_too(generator: np.random.Generator) -> None:
+    codes = generator.integers(0, 256, (300, 4), dtype=np.uint8)
+    answers = []
+    for module, search in ((ours, exhaustive_search), (theirs, their_exhaustive_search)):
+        index = module.IndexBinaryFlat(32)
+        index.add(codes)
+        by_few = search.range_search_gpu(codes[:20], 11, index, index, gpu_k=10)
+        radius, *limited = search.range_search_max_results(index, [codes[:90], codes[90:]], 14, max_results=3000)
+        answers.append((radius, by_id(by_few), by_id(tuple(limited))))
+    assert answers[0][0] == answers[1][0]
+    assert_same(answers[0][1], answers[1][1])
+    assert_same(answers[0][2], answers[1][2])
+    assert answers[0][1][1].dtype == np.int16
+
+
 def ranges(generator: np.random.Generator, nq: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lims = np.concatenate([[0], np.cumsum(generator.integers(0, 12, nq))])
     ids = np.concatenate([generator.permutation(15)[:n] for n in np.diff(lims)])

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..binary import IndexBinary
 from ..distances import knn
 from ..flat import IndexFlat
 from ..gpu import index_cpu_to_all_gpus
 from ..gpu_devices import get_num_gpus
 from ..gpu_options import GpuMultipleClonerOptions
-from ..index import Index
 from ..metrics import METRIC_L2, is_similarity_metric
+from ..result_heaps import ResultHeap
 
 __all__ = [
     "apply_maxres",
@@ -45,16 +46,17 @@ def knn_ground_truth(
     Ids number the vectors of all blocks. On `ngpu` GPUs, by default all.
     """
     index = _on_gpus(IndexFlat(xq.shape[1], metric_type), shard, ngpu)
-    best: tuple[Array, Array] | None = None
+    best = ResultHeap(len(xq), k, keep_max=is_similarity_metric(metric_type))
     before = 0
     for block in db_iterator:
         index.add(block)
         scores, ids = index.search(xq, k)
         ids[ids >= 0] += before
-        best = (scores, ids) if best is None else _merged(best, (scores, ids), metric_type)
+        best.add_result(scores, ids)
         before += len(block)
         index.reset()
-    return index.search(xq, k) if best is None else best
+    best.finalize()
+    return best.D, best.I
 
 
 def range_search_gpu(xq: Array, r2: float, index_gpu: Any, index_cpu: Any, gpu_k: int = 1024) -> Ranges:
@@ -63,7 +65,7 @@ def range_search_gpu(xq: Array, r2: float, index_gpu: Any, index_cpu: Any, gpu_k
     `index_cpu` may also be an array of the vectors [n, d], or None: at most gpu_k per query are then returned.
     Returns lims [nq + 1] int64, D and I; Hamming distances are int16.
     """
-    binary = not isinstance(index_gpu, Index)
+    binary = isinstance(index_gpu, IndexBinary)
     keep_max = is_similarity_metric(index_gpu.metric_type)
     k = min(index_gpu.ntotal, gpu_k)
     D, I = index_gpu.search(xq, k)  # noqa: E741
@@ -156,7 +158,7 @@ def range_search_max_results(
         min_results = int(0.8 * (max_results or 0))
     if max_results is None:
         max_results = int(min_results * 1.5)
-    binary = not isinstance(index, Index)
+    binary = isinstance(index, IndexBinary)
     keep_max = is_similarity_metric(index.metric_type)
     if ngpu:
         index = _on_gpus(index, shard, ngpu)
@@ -199,11 +201,3 @@ def _better(scores: Array, threshold: float, keep_max: bool) -> Array:
 def _kept_before(lims: Array, kept: Array) -> Array:
     """Limits of what is kept of results with limits [nq + 1]."""
     return np.concatenate([[0], np.cumsum(kept)])[lims.astype(np.int64)]
-
-
-def _merged(first: tuple[Array, Array], second: tuple[Array, Array], metric_type: int) -> tuple[Array, Array]:
-    """The best of two answers; of equal scores those of the first, whose ids are smaller."""
-    scores, ids = (np.hstack(parts) for parts in zip(first, second, strict=True))
-    order = np.argsort(-scores if is_similarity_metric(metric_type) else scores, axis=1, kind="stable")
-    order = order[:, : first[0].shape[1]]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
