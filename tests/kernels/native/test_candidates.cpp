@@ -67,6 +67,27 @@ void a_lower_end_that_is_nan_drops_its_candidate() {
   expect(kept.sink.count == 2 && kept.sink.places[1] == 2 && kept.sink.uppers[1] == 2, "dropped");
 }
 
+void the_highest_candidate_drops_others_without_a_look_up() {
+  Kept kept(8);
+  int looked_up = 0;
+  const auto raise = [&](float width) {
+    kept.candidates.raise_to_highest(kept.sink, [&](float upper, uint32_t) {
+      ++looked_up;
+      return upper - width;
+    });
+  };
+  for (uint32_t place = 0; place < 6; ++place) kept.push(float(place), place);
+  raise(2);
+  expect(looked_up == 1 && kept.sink.threshold == 3, "threshold ", kept.sink.threshold);
+  expect(kept.sink.count == 3 && kept.sink.places[0] == 3, "one of an equal upper end stays");
+  kept.settle(2);
+  kept.tighten(1);
+  expect(kept.sink.threshold == 3 && kept.sink.count == 3, "tightened: ", kept.sink.count);
+  kept.push(9, 6);
+  raise(kNan);
+  expect(kept.sink.threshold == 3 && kept.sink.count == 4, "no candidate raises nothing");
+}
+
 void too_many_overflow() {
   Kept kept(8), other(8);
   for (uint32_t place = 0; place < 20; ++place) kept.push(1, place);
@@ -129,6 +150,7 @@ void test_candidates() {
   what_may_still_win_is_kept();
   the_higher_threshold_of_two_parts_is_kept();
   a_lower_end_that_is_nan_drops_its_candidate();
+  the_highest_candidate_drops_others_without_a_look_up();
   too_many_overflow();
   a_guessed_threshold_needs_proof();
   the_kth_largest_is_that_of_a_sort();
