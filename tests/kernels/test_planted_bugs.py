@@ -99,6 +99,10 @@ PLANTED_BUGS = {
         "cpu/candidates.h", "sink.uppers[i] >= sink.threshold", "sink.uppers[i] > sink.threshold", "candidates",
         "cpu/scan.cpp",
     ),
+    "the highest candidate's upper end excludes others": PlantedBug(
+        "cpu/candidates.h", "sink.threshold = end;", "sink.threshold = *highest;", "candidates",
+        "cpu/scan.cpp",
+    ),
     "upper ends make the threshold": PlantedBug(
         "cpu/candidates.h", "reaching[count] = lowers_[i]", "reaching[count] = sink.uppers[i]", "search", "cpu/scan.cpp"
     ),
@@ -201,8 +205,12 @@ PLANTED_BUGS = {
         "cpu/product_codes_avx512.cpp", "avx512",
     ),
     "AVX-512, product codes: the last columns are not compared": PlantedBug(
-        "cpu/product_codes_avx512.cpp", "for (int j = 0; j < kColumns && c + 16 * j < n; ++j) {",
-        "for (int j = 0; j + 1 < kColumns && c + 16 * j < n; ++j) {", "product_codes", "", "avx512",
+        "cpu/product_codes_avx512.cpp",
+        "for (int j = 0; j < kColumns; ++j) nearest[j].take(",
+        "for (int j = 0; j + 1 < kColumns; ++j) nearest[j].take(",
+        "product_codes",
+        "",
+        "avx512",
     ),
     "AVX-512 VBMI, product codes: the halves of a table are exchanged": PlantedBug(
         "cpu/product_codes_avx512_vbmi.cpp", "low, high))", "high, low))", "product_codes", "", "avx512_vnni"

@@ -7,7 +7,8 @@ namespace {
 constexpr int kColumns = 2;  // vectors of them, so that as many sums are in flight
 
 template <Term term>
-void column_sums(const float* row, const float* columns, int64_t dim, int64_t n, __m256* sums) {
+inline __attribute__((always_inline)) void column_sums(const float* row, const float* columns, int64_t dim,
+                                                       int64_t n, __m256* sums) {
   for (int j = 0; j < kColumns; ++j) sums[j] = _mm256_setzero_ps();
   for (int64_t d = 0; d < dim; ++d)
     for (int j = 0; j < kColumns; ++j) {
@@ -18,14 +19,18 @@ void column_sums(const float* row, const float* columns, int64_t dim, int64_t n,
     }
 }
 
-void column_scores(Term term, const float* row, const float* columns, int64_t dim, int64_t n, float* scores) {
-  const auto sums_of =
-      term == Term::product ? column_sums<Term::product> : column_sums<Term::squared_difference>;
+template <Term term>
+void column_scores_of(const float* row, const float* columns, int64_t dim, int64_t n, float* scores) {
   for (int64_t c = 0; c < n; c += 8 * kColumns) {
     __m256 sums[kColumns];
-    sums_of(row, columns + c, dim, n, sums);
+    column_sums<term>(row, columns + c, dim, n, sums);
     for (int j = 0; j < kColumns; ++j) _mm256_storeu_ps(scores + c + 8 * j, sums[j]);
   }
+}
+
+void column_scores(Term term, const float* row, const float* columns, int64_t dim, int64_t n, float* scores) {
+  (term == Term::product ? column_scores_of<Term::product>
+                         : column_scores_of<Term::squared_difference>)(row, columns, dim, n, scores);
 }
 
 int64_t nearest_column(const float* row, const float* columns, int64_t dim, int64_t n) {

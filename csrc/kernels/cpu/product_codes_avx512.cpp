@@ -8,18 +8,14 @@ namespace {
 
 constexpr int kColumns = 4;  // vectors of them, so that as many sums are in flight
 
-// Of the columns c ... c + 63 that there are, or else of zeros.
-template <Term term>
-void column_sums(const float* row, const float* columns, int64_t dim, int64_t n, int64_t c, __m512* sums) {
-  __mmask16 there[kColumns];
-  for (int j = 0; j < kColumns; ++j) {
-    there[j] = c + 16 * j < n ? 0xffff : 0;
-    sums[j] = _mm512_setzero_ps();
-  }
+template <Term term, int vectors>
+inline __attribute__((always_inline)) void column_sums(const float* row, const float* columns, int64_t dim,
+                                                       int64_t n, __m512* sums) {
+  for (int j = 0; j < vectors; ++j) sums[j] = _mm512_setzero_ps();
   for (int64_t d = 0; d < dim; ++d) {
     const __m512 x = _mm512_set1_ps(row[d]);
-    for (int j = 0; j < kColumns; ++j) {
-      const __m512 y = _mm512_maskz_loadu_ps(there[j], columns + d * n + c + 16 * j);
+    for (int j = 0; j < vectors; ++j) {
+      const __m512 y = _mm512_loadu_ps(columns + d * n + 16 * j);
       const __m512 difference = _mm512_sub_ps(x, y);
       sums[j] = _mm512_add_ps(
           sums[j], term == Term::product ? _mm512_mul_ps(x, y) : _mm512_mul_ps(difference, difference));
@@ -27,45 +23,61 @@ void column_sums(const float* row, const float* columns, int64_t dim, int64_t n,
   }
 }
 
+template <Term term>
+void column_scores_of(const float* row, const float* columns, int64_t dim, int64_t n, float* scores) {
+  __m512 sums[kColumns];
+  int64_t c = 0;
+  for (; c + 16 * kColumns <= n; c += 16 * kColumns) {
+    column_sums<term, kColumns>(row, columns + c, dim, n, sums);
+    for (int j = 0; j < kColumns; ++j) _mm512_storeu_ps(scores + c + 16 * j, sums[j]);
+  }
+  for (; c < n; c += 16) {
+    column_sums<term, 1>(row, columns + c, dim, n, sums);
+    _mm512_storeu_ps(scores + c, sums[0]);
+  }
+}
+
+// The smallest sums so far of every kColumns-th vector of columns, and where they first were.
+struct Nearest {
+  __m512 smallest = _mm512_set1_ps(__builtin_inff());
+  __m512i columns = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+
+  void take(__m512 sums, int64_t first) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __mmask16 less = _mm512_cmp_ps_mask(sums, smallest, _CMP_LT_OQ);
+    smallest = _mm512_mask_mov_ps(smallest, less, sums);
+    columns = _mm512_mask_add_epi32(columns, less, lanes, _mm512_set1_epi32(int(first)));
+  }
+};
+
 }  // namespace
 
 void column_scores_avx512(Term term, const float* row, const float* columns, int64_t dim, int64_t n,
                           float* scores) {
-  const auto sums_of =
-      term == Term::product ? column_sums<Term::product> : column_sums<Term::squared_difference>;
-  for (int64_t c = 0; c < n; c += 16 * kColumns) {
-    __m512 sums[kColumns];
-    sums_of(row, columns, dim, n, c, sums);
-    for (int j = 0; j < kColumns && c + 16 * j < n; ++j) _mm512_storeu_ps(scores + c + 16 * j, sums[j]);
-  }
+  (term == Term::product ? column_scores_of<Term::product>
+                         : column_scores_of<Term::squared_difference>)(row, columns, dim, n, scores);
 }
 
 int64_t nearest_column_avx512(const float* row, const float* columns, int64_t dim, int64_t n) {
-  __m512 smallest[kColumns];
-  __m512i nearest[kColumns];
-  for (int j = 0; j < kColumns; ++j) {
-    smallest[j] = _mm512_set1_ps(__builtin_inff());
-    nearest[j] = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    nearest[j] = _mm512_add_epi32(nearest[j], _mm512_set1_epi32(16 * j));
+  constexpr Term kTerm = Term::squared_difference;
+  Nearest nearest[kColumns];
+  __m512 sums[kColumns];
+  int64_t c = 0;
+  for (; c + 16 * kColumns <= n; c += 16 * kColumns) {
+    column_sums<kTerm, kColumns>(row, columns + c, dim, n, sums);
+    for (int j = 0; j < kColumns; ++j) nearest[j].take(sums[j], c + 16 * j);
   }
-  __m512i columns_of[kColumns];
-  for (int j = 0; j < kColumns; ++j) columns_of[j] = nearest[j];
-  for (int64_t c = 0; c < n; c += 16 * kColumns) {
-    __m512 sums[kColumns];
-    column_sums<Term::squared_difference>(row, columns, dim, n, c, sums);
-    for (int j = 0; j < kColumns && c + 16 * j < n; ++j) {
-      const __mmask16 less = _mm512_cmp_ps_mask(sums[j], smallest[j], _CMP_LT_OQ);
-      smallest[j] = _mm512_mask_mov_ps(smallest[j], less, sums[j]);
-      nearest[j] = _mm512_mask_add_epi32(nearest[j], less, columns_of[j], _mm512_set1_epi32(int(c)));
-    }
+  for (; c < n; c += 16) {
+    column_sums<kTerm, 1>(row, columns + c, dim, n, sums);
+    nearest[0].take(sums[0], c);
   }
-  __m512 least = smallest[0];
-  for (int j = 1; j < kColumns; ++j) least = _mm512_min_ps(least, smallest[j]);
+  __m512 least = nearest[0].smallest;
+  for (int j = 1; j < kColumns; ++j) least = _mm512_min_ps(least, nearest[j].smallest);
   least = _mm512_set1_ps(_mm512_reduce_min_ps(least));
   __m512i first = _mm512_set1_epi32(0x7fffffff);
   for (int j = 0; j < kColumns; ++j)
-    first =
-        _mm512_mask_min_epi32(first, _mm512_cmp_ps_mask(smallest[j], least, _CMP_EQ_OQ), first, nearest[j]);
+    first = _mm512_mask_min_epi32(first, _mm512_cmp_ps_mask(nearest[j].smallest, least, _CMP_EQ_OQ), first,
+                                  nearest[j].columns);
   return _mm512_reduce_min_epi32(first);
 }
 
