@@ -263,6 +263,45 @@ PLANTED_BUGS = {
         "cpu/hamming_avx512.cpp", "rows[j + 4] = _mm512_shuffle_i64x2(quads[j], quads[j + 4], 0xdd)",
         "rows[j + 4] = _mm512_shuffle_i64x2(quads[j], quads[j + 4], 0x88)", "hamming", "", "avx512",
     ),
+    # Inverted lists.
+    "a list that is probed again is skipped": PlantedBug(
+        "cpu/list_visits.h", "if (again || rows", "if (again) return; if (rows", "list_search", "cpu/list_search.cpp"
+    ),
+    "the last rows of a list are not visited": PlantedBug(
+        "cpu/list_scan.h", "row < visit.rows; row +=", "row + 1 < visit.rows; row +=", "list_search", "cpu/list_search.cpp"
+    ),
+    "of equal scores the larger id comes first": PlantedBug(
+        "cpu/list_search.cpp",
+        "return ranks_before(value, id, other.value, other.id)",
+        "return ranks_before(value, other.id, other.value, id)",
+        "list_search",
+    ),
+    "hidden rows are found by the exact scan": PlantedBug(
+        "cpu/list_scan.h",
+        "if (!work_.lists.allowed || work_.lists.allowed[p])",
+        "if (true)",
+        "list_search",
+        "cpu/list_search.cpp",
+    ),
+    "levels lie at the lower ends of their steps": PlantedBug(
+        "cpu/levels.cpp", "float(levels[d]) + 0.5f", "float(levels[d])", "list_search"
+    ),
+    "AVX2: quotients are not rounded as those of a division": PlantedBug(
+        "cpu/levels_avx2.cpp",
+        "_mm256_fmadd_ps(_mm256_fnmadd_ps(near, steps, middle), inverse, near)",
+        "near",
+        "list_search",
+        "",
+        "avx2",
+    ),
+    "AVX-512: quotients are not rounded as those of a division": PlantedBug(
+        "cpu/levels_avx512.cpp",
+        "_mm512_fmadd_ps(_mm512_fnmadd_ps(near, steps, middle), inverse, near)",
+        "near",
+        "list_search",
+        "",
+        "avx512",
+    ),
 }  # fmt: skip
 
 

@@ -120,7 +120,9 @@ def test_no_probes_find_nothing(generator: Generator) -> None:
 
 def test_a_list_probed_twice_counts_twice() -> None:
     lists = InvertedRows(torch.ones(1, 1).view(torch.uint8), *torch.tensor([[5], [0], [1]]))
-    assert search_lists(torch.ones(1, 1), lists, torch.tensor([[0, 0]]), 3)[1].tolist() == [[0, 0, -1]]
+    for num_queries in (1, 20):  # alone, or with others
+        probes = torch.zeros(num_queries, 2, dtype=torch.int64)
+        assert search_lists(torch.ones(num_queries, 1), lists, probes, 3)[1].tolist() == [[0, 0, -1]] * num_queries
 
 
 def test_unaligned_codes_are_read(generator: Generator) -> None:

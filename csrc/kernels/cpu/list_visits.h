@@ -46,10 +46,12 @@ class ListVisits {
     queries_.resize(size_t(ends.back()));
     std::vector<int64_t> next(ends.begin(), ends.end() - 1);
     each([&](int64_t list, uint32_t query, int64_t rows) {
-      if (rows < lists.sizes[list])
+      int64_t& at = next[size_t(list)];
+      const bool again = at > ends[size_t(list)] && queries_[size_t(at - 1)] == query;
+      if (again || rows < lists.sizes[list])
         alone_.push_back({list, rows, query});
       else
-        queries_[size_t(next[size_t(list)]++)] = query;
+        queries_[size_t(at++)] = query;
     });
     for (int64_t list = 0; list < lists.num_lists; ++list) {
       const int64_t begin = ends[size_t(list)], count = next[size_t(list)] - begin;
@@ -63,7 +65,7 @@ class ListVisits {
   const std::vector<ListVisit>& all() const { return visits_; }
 
  private:
-  // A visit of one query, of a list that it does not visit whole or that no others visit.
+  // A visit of one query: of a part of a list, of a list once more, or one of few.
   struct Alone {
     int64_t list, rows;
     uint32_t query;

@@ -11,6 +11,7 @@ void test_candidates();
 void test_search();
 void test_search_in_threads();
 void test_range_search();
+void test_list_search();
 void test_select_k();
 void test_pairwise_scores();
 void test_unit_rows();
@@ -33,6 +34,7 @@ constexpr Group kGroups[] = {
     {"search", test_search},
     {"search_in_threads", test_search_in_threads},
     {"range_search", test_range_search},
+    {"list_search", test_list_search},
     {"select_k", test_select_k},
     {"pairwise_scores", test_pairwise_scores},
     {"pair_scores", test_pair_scores},
