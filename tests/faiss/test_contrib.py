@@ -437,7 +437,7 @@ def test_pointers_to_tensors_work_in_bf_knn(vectors: np.ndarray) -> None:
         torch_utils.swig_ptr_from_FloatTensor(keys.T)
 
 
-@pytest.mark.parametrize("module", ["rpc", "client_server", "big_batch_search"])
+@pytest.mark.parametrize("module", ["rpc", "client_server", "big_batch_search", "torch.quantization"])
 def test_modules_that_are_not_here_say_what_to_use(module: str) -> None:
     with pytest.raises(ImportError, match=rf"fastret\.faiss has no contrib\.{module}.* real faiss: pip install"):
         importlib.import_module(f"fastret.faiss.contrib.{module}")

@@ -74,4 +74,6 @@ _OF = {"get_additive_quantizer_codebooks": "AdditiveQuantizer", "get_NSG_neighbo
 
 
 def __getattr__(name: str) -> NoReturn:
-    raise AttributeError(f"there is no {name} here: {why_missing(_OF[name])}" if name in _OF else f"no {name} here")
+    if name in _OF:
+        raise AttributeError(f"inspect_tools: there is no {name} here: {why_missing(_OF[name])}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
