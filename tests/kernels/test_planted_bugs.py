@@ -267,8 +267,12 @@ PLANTED_BUGS = {
     "a list that is probed again is skipped": PlantedBug(
         "cpu/list_visits.h", "if (again || rows", "if (again) return; if (rows", "list_search", "cpu/list_search.cpp"
     ),
-    "the last rows of a list are not visited": PlantedBug(
-        "cpu/list_scan.h", "row < visit.rows; row +=", "row + 1 < visit.rows; row +=", "list_search", "cpu/list_search.cpp"
+    "the last block of a list is not visited": PlantedBug(
+        "cpu/list_scan.h",
+        "row < visit.rows; row +=",
+        "row + kPanelKeys < visit.rows; row +=",
+        "list_search",
+        "cpu/list_search.cpp",
     ),
     "of equal scores the larger id comes first": PlantedBug(
         "cpu/list_search.cpp",

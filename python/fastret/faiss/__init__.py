@@ -148,13 +148,14 @@ from .io_objects import (
     ZeroCopyIOReader,
 )
 from .itq import ITQMatrix, ITQTransform
-from .ivf import IndexIVF, Level1Quantizer
+from .ivf import IndexIVF
 from .ivf_flat import IndexIVFFlat, IndexIVFScalarQuantizer
 from .ivf_pq import IndexIVFPQ
 from .ivf_pq_fast_scan import IndexIVFFastScan, IndexIVFPQFastScan
 from .ivf_pqr import IndexIVFPQR
 from .ivf_stats import IndexIVFStats
 from .kmeans import Kmeans
+from .level1_quantizer import Level1Quantizer
 from .linear_transforms import LinearTransform, RandomRotationMatrix
 from .list_views import (
     HStackInvertedLists,
