@@ -99,10 +99,6 @@ PLANTED_BUGS = {
         "cpu/candidates.h", "sink.uppers[i] >= sink.threshold", "sink.uppers[i] > sink.threshold", "candidates",
         "cpu/scan.cpp",
     ),
-    "the highest candidate's upper end excludes others": PlantedBug(
-        "cpu/candidates.h", "sink.threshold = end;", "sink.threshold = *highest;", "candidates",
-        "cpu/scan.cpp",
-    ),
     "upper ends make the threshold": PlantedBug(
         "cpu/candidates.h", "reaching[count] = lowers_[i]", "reaching[count] = sink.uppers[i]", "search", "cpu/scan.cpp"
     ),
