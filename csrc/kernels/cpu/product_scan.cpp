@@ -7,9 +7,9 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/canonical.h"
 #include "kernels/code_primitives.h"
 #include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/found_rows.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/product_codes.h"
 #include "kernels/cpu/query_block.h"
@@ -18,82 +18,14 @@ namespace fastret::cpu {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// Queries whose levels fit the second-level cache together share the lists that a thread reads.
-constexpr int64_t kLevelBytes = 1 << 20;
+// Queries whose tables and levels fit the second-level cache together share the lists that a thread reads.
+constexpr int64_t kTableBytes = 1 << 20;
 constexpr int64_t kMostBlockQueries = 256;
 // Rows that are made ready at a time: a query's levels are then read from far away for many of them at once.
 constexpr int64_t kPartBytes = 1 << 16;
 constexpr int64_t kMostCodes = 65535 / 255;  // whose levels add up within 16 bits
 constexpr int64_t kRowsInFlight = 4;
 constexpr double kLargestMagnitude = 1e37;  // of sums that cannot overflow
-
-struct FoundRow {
-  float value;  // to maximise
-  int64_t id, position;
-
-  bool operator<(const FoundRow& other) const {
-    if (value == other.value && id == other.id) return position < other.position;
-    return ranks_before(value, id, other.value, other.id);
-  }
-};
-
-// The k best rows of one query.
-class BestRows {
- public:
-  explicit BestRows(int64_t k) : k_(size_t(k)), threshold_(k ? -kInfinity : NAN) {}
-
-  // No row of a smaller value can enter.
-  float threshold() const { return threshold_; }
-
-  void push(const FoundRow& row) {
-    if (!(row.value >= threshold_)) return;  // NaN compares false
-    rows_.push_back(row);
-    if (rows_.size() < 2 * k_ + 32) return;
-    keep_best();
-    threshold_ = rows_[k_ - 1].value;
-  }
-
-  void merge(const BestRows& other) { rows_.insert(rows_.end(), other.rows_.begin(), other.rows_.end()); }
-
-  const std::vector<FoundRow>& sorted() {
-    keep_best();
-    std::sort(rows_.begin(), rows_.end());
-    return rows_;
-  }
-
- private:
-  void keep_best() {
-    if (rows_.size() <= k_) return;
-    std::nth_element(rows_.begin(), rows_.begin() + int64_t(k_) - 1, rows_.end());
-    rows_.resize(k_);
-  }
-
-  size_t k_;
-  float threshold_;
-  std::vector<FoundRow> rows_;
-};
-
-// All rows of one query that are better than a threshold.
-class RowsAbove {
- public:
-  explicit RowsAbove(float threshold) : threshold_(threshold) {}
-
-  float threshold() const { return threshold_; }
-  void push(const FoundRow& row) {
-    if (row.value > threshold_) rows_.push_back(row);
-  }
-  void merge(const RowsAbove& other) { rows_.insert(rows_.end(), other.rows_.begin(), other.rows_.end()); }
-  const std::vector<FoundRow>& sorted() {
-    std::sort(rows_.begin(), rows_.end(), [](const FoundRow& a, const FoundRow& b) {
-      return a.id != b.id ? a.id < b.id : a.position < b.position;
-    });
-    return rows_;
-  }
-
- private:
-  float threshold_;
-  std::vector<FoundRow> rows_;
-};
 
 // Codes of 4 bits are looked up as they are, others as bytes.
 int first_pass_bits(int nbits) {
@@ -352,9 +284,10 @@ class Scan {
 template <class Found, class Finish>
 void scan_all(const ProductQueries& queries, const CodeLists& lists, const Found& nothing,
               const Parallel& parallel, Finish&& finish) {
-  const int64_t fitting =
-      std::clamp(kLevelBytes / (lists.codes.num_codes * levels_of_table(int64_t(1) << lists.codes.nbits) + 1),
-                 int64_t(1), kMostBlockQueries);
+  const int64_t entries = int64_t(1) << lists.codes.nbits;
+  const int64_t query_bytes =
+      lists.codes.num_codes * (entries * int64_t(sizeof(float)) + levels_of_table(entries));
+  const int64_t fitting = std::clamp(kTableBytes / (query_bytes + 1), int64_t(1), kMostBlockQueries);
   const int64_t shared = (queries.count + parallel.num_threads - 1) / parallel.num_threads;
   const int64_t block = std::max<int64_t>(1, std::min(fitting, shared));
   const int64_t blocks = (queries.count + block - 1) / block;
