@@ -266,7 +266,7 @@ class IndexIVF(Level1Quantizer, Index):
 
     def _rows_at(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """codes [n, code_size] and ids [n] at places of lo_build."""
-        arena = self._lists()._arena((places >> 32).unique())
+        arena = self._lists()._arena(torch.unique(places >> 32))
         positions = arena.starts[places >> 32] + (places & 0xFFFFFFFF)
         return arena.codes[positions], arena.ids[positions]
 
@@ -491,7 +491,7 @@ def _labels(arena: Arena, positions: Tensor, pairs: bool) -> Tensor:
 
 def _allowed(arena: Arena, probes: Tensor, selector: IDSelector) -> Tensor:
     """[capacity] bool, right for the rows of the lists that are visited."""
-    visited = arena.positions(probes[probes >= 0].unique())
+    visited = arena.positions(torch.unique(probes[probes >= 0]))
     allowed = torch.zeros(len(arena.ids), dtype=torch.bool)
     allowed[visited] = selector.members(arena.ids[visited])
     return allowed

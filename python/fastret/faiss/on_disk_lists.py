@@ -85,7 +85,7 @@ class OnDiskInvertedLists(InvertedLists):
 
     def _extend(self, list_nos: Tensor, codes: Tensor, ids: Tensor) -> Tensor:
         offsets = torch.empty_like(list_nos)
-        for list_no in list_nos.unique().tolist():
+        for list_no in torch.unique(list_nos).tolist():
             mine = (list_nos == list_no).nonzero()[:, 0]
             first = self.list_size(list_no)
             self.resize(list_no, first + len(mine))
