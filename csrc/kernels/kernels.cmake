@@ -10,6 +10,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/product_scan.cpp
   ${KERNELS_DIR}/cpu/axes_rotation.cpp
   ${KERNELS_DIR}/cpu/error_bound.cpp
+  ${KERNELS_DIR}/cpu/extra_scores.cpp
   ${KERNELS_DIR}/cpu/first_pass.cpp
   ${KERNELS_DIR}/cpu/key_panels.cpp
   ${KERNELS_DIR}/cpu/query_block.cpp
@@ -60,6 +61,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/levels_avx2.cpp ${KERNELS_DIR}/cpu/levels_avx512.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/levels_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
   set_source_files_properties(${KERNELS_DIR}/cpu/levels_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/extra_scores_avx2.cpp ${KERNELS_DIR}/cpu/extra_scores_avx512.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/extra_scores_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/extra_scores_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/neon.cpp ${KERNELS_DIR}/cpu/neon_dotprod.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/neon_dotprod.cpp PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")

@@ -61,6 +61,9 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   m.def("cosine_scores(Tensor queries, Tensor keys, int metric, ScalarType? out_dtype=None) -> Tensor");
   // queries [Q, D], keys [N, D], ids [Q, P] int64 -> canonical scores [Q, P] float32, NaN for ids of no key
   m.def("pair_scores(Tensor queries, Tensor keys, Tensor ids, int metric) -> Tensor");
+  // queries [Q, D], keys [N, D] float32 -> scores [Q, N] float32 by an ExtraMetric
+  // (kernels/cpu/extra_scores.h)
+  m.def("extra_scores(Tensor queries, Tensor keys, int metric) -> Tensor");
   // rows [..., D] -> units [..., D] of out_dtype, or that of rows, and inverse norms [...] float64
   m.def("unit_rows(Tensor rows, ScalarType? out_dtype=None) -> (Tensor, Tensor)");
   // -> grad_rows [..., D] of the dtype of rows

@@ -6,7 +6,7 @@ to float32 once. Where a metric does not apply it is NaN, and such a pair is nev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..ops.arrays import Metric
+from ..ops.extra_scores import EXTRA_METRICS
+from ..ops.extra_scores_reference import DEFINITIONS, Definition, by_dimension
 from ..ops.merging import Neighbours, WithinRange, neighbours_in_order, ranges_in_order
 from ..ops.select_k import select_k
 from .arrays import FLT_MAX
@@ -35,99 +37,23 @@ _PAIRS = 1 << 15  # summed at a time by one thread: they stay in its cache, and 
 _CUDA_PAIRS = 1 << 22
 _SCORES = 1 << 22  # held at a time: 16 MiB
 
-Term = Callable[[Tensor, Tensor], Tensor]  # of a dimension: q [Q, 1] and x [1, N] float64 to [Q, N]
-
-
-def _sum(queries: Tensor, keys: Tensor, term: Term) -> Tensor:
-    total = queries.new_zeros(queries.shape[1], keys.shape[2])
-    for q, x in zip(queries, keys, strict=True):
-        total += term(q, x)
-    return total
-
-
-def _l1(queries: Tensor, keys: Tensor, p: float) -> Tensor:
-    return _sum(queries, keys, lambda q, x: (q - x).abs_())
-
-
-def _linf(queries: Tensor, keys: Tensor, p: float) -> Tensor:
-    """The largest difference; NaN is passed over."""
-    largest = queries.new_zeros(queries.shape[1], keys.shape[2])
-    for q, x in zip(queries, keys, strict=True):
-        torch.fmax(largest, (q - x).abs_(), out=largest)
-    return largest
-
-
-def _lp(queries: Tensor, keys: Tensor, p: float) -> Tensor:
-    """The sum of |q - x|^p, without the root."""
-    return _sum(queries, keys, lambda q, x: (q - x).abs_().pow_(p))
-
-
-def _canberra(queries: Tensor, keys: Tensor, p: float) -> Tensor:
-    return _sum(queries, keys, lambda q, x: (q - x).abs_().div_(q.abs() + x.abs()))
-
-
-def _bray_curtis(queries: Tensor, keys: Tensor, p: float) -> Tensor:
-    differences = _sum(queries, keys, lambda q, x: (q - x).abs_())
-    return differences / _sum(queries, keys, lambda q, x: (q + x).abs_())
-
-
-def _jensen_shannon(queries: Tensor, keys: Tensor, p: float) -> Tensor:
-    """Half the divergences of both from their mean; NaN where an element is 0, as in FAISS."""
-
-    def divergence(q: Tensor, x: Tensor) -> Tensor:
-        mean = (q + x) / 2
-        return -q * (mean / q).log_() - x * (mean / x).log_()
-
-    return _sum(queries, keys, divergence) / 2
-
-
-def _jaccard(queries: Tensor, keys: Tensor, p: float) -> Tensor:
-    """The sum of the smaller elements over that of the larger ones: a similarity."""
-    return _sum(queries, keys, torch.fmin) / _sum(queries, keys, torch.fmax)
-
-
-def _nan_euclidean(queries: Tensor, keys: Tensor, p: float) -> Tensor:
-    """Squared L2 over the dimensions that both have, scaled up to all."""
-    squares = _sum(queries, keys, lambda q, x: (q - x).square_().nan_to_num_(0, torch.inf))
-    return squares * (len(queries) / _present(queries, keys))
-
-
-def _gower(queries: Tensor, keys: Tensor, p: float) -> Tensor:
-    """The mean over the dimensions that both have: |q - x| of numbers in [0, 1], q != x of negative categories.
-
-    NaN for the pair if a dimension mixes them or leaves their range.
-    """
-    sides = queries, keys
-    numbers = [a.where((a >= 0) & (a <= 1), torch.nan) for a in sides]
-    categories = [a.where(a < 0, torch.nan) for a in sides]
-    num_numbers, num_categories, present = _present(*numbers), _present(*categories), _present(*sides)
-    differences = _sum(numbers[0], numbers[1], lambda q, x: (q - x).abs_().nan_to_num_(0))
-    differences += num_categories - _sum(categories[0], categories[1], torch.eq)
-    return (differences / present).masked_fill_(num_numbers + num_categories != present, torch.nan)
-
-
-def _present(queries: Tensor, keys: Tensor) -> Tensor:
-    """In how many dimensions both are not NaN; whole numbers, exact in any order."""
-    return (~queries[:, :, 0].isnan()).double().T @ (~keys[:, 0].isnan()).double()
-
-
-# Of queries [D, Q, 1], keys [D, 1, N] float64 and metric_arg: [Q, N].
-_METRICS: dict[int, Callable[[Tensor, Tensor, float], Tensor]] = {
-    METRIC_L1: _l1,
-    METRIC_Linf: _linf,
-    METRIC_Lp: _lp,
-    METRIC_Canberra: _canberra,
-    METRIC_BrayCurtis: _bray_curtis,
-    METRIC_JensenShannon: _jensen_shannon,
-    METRIC_Jaccard: _jaccard,
-    METRIC_NaNEuclidean: _nan_euclidean,
-    METRIC_GOWER: _gower,
+# The names of the metrics in ops.extra_scores_reference.
+_NAMES = {
+    METRIC_L1: "l1",
+    METRIC_Linf: "linf",
+    METRIC_Lp: "lp",
+    METRIC_Canberra: "canberra",
+    METRIC_BrayCurtis: "bray_curtis",
+    METRIC_JensenShannon: "jensen_shannon",
+    METRIC_Jaccard: "jaccard",
+    METRIC_NaNEuclidean: "nan_euclidean",
+    METRIC_GOWER: "gower",
 }
 
 
 def is_extra_metric(metric: int) -> bool:
     """Whether it is one of these."""
-    return metric in _METRICS
+    return metric in _NAMES
 
 
 def extra_scores(queries: Tensor, keys: Tensor, metric: int, metric_arg: float = 0.0) -> Tensor:
@@ -135,19 +61,27 @@ def extra_scores(queries: Tensor, keys: Tensor, metric: int, metric_arg: float =
 
     `metric_arg` is the p of METRIC_Lp.
     """
+    name = _NAMES[metric]
+    if name in EXTRA_METRICS and queries.device.type == "cpu":
+        scores: Tensor = torch.ops.fastret.extra_scores(queries, keys, EXTRA_METRICS.index(name))
+        return scores
+    return _scores_by_definition(queries, keys, DEFINITIONS[name], metric_arg)
+
+
+def _scores_by_definition(queries: Tensor, keys: Tensor, definition: Definition, metric_arg: float) -> Tensor:
+    """Block by block: for CUDA, and for logarithms and powers, which torch computes many at a time."""
     scores = queries.new_empty(len(queries), len(keys))
     if not scores.numel():
         return scores
     num_queries = min(_QUERIES, len(queries))
     num_keys = (_PAIRS if queries.device.type == "cpu" else _CUDA_PAIRS) // num_queries
-    # Elements of a dimension side by side.
-    query_blocks = [block.T.contiguous().double()[:, :, None] for block in torch.split(queries, num_queries)]
+    query_blocks = [by_dimension(block)[:, :, None] for block in torch.split(queries, num_queries)]
 
     def score(first: int) -> None:
-        x = keys[first : first + num_keys].T.contiguous().double()[:, None]
+        x = by_dimension(keys[first : first + num_keys])[:, None]
         for number, q in enumerate(query_blocks):
             rows = slice(number * num_queries, (number + 1) * num_queries)
-            scores[rows, first : first + num_keys] = _METRICS[metric](q, x, metric_arg)
+            scores[rows, first : first + num_keys] = definition(q, x, metric_arg)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         list(pool.map(score, range(0, len(keys), num_keys)))
