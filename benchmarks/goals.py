@@ -45,6 +45,16 @@ GOALS = (
     Goal("G, k=10", "EfficientNet-emoji * ip k=10", ("faiss",), 4, 5),
     Goal("G, k=100", "EfficientNet-emoji * ip k=100", ("faiss",), 3, 4),
     Goal("H", "clip 1000x100000x512 ip k=10 one-shot", ("faiss",), 2, 3),
+    # What the names of FAISS cost beside FlatIndex, for work of some milliseconds; and what they are asked for otherwise.
+    Goal("the FAISS names cost 3 %", "search 1*x100000x512", ("fastret, FlatIndex",), 0.97, 1, op="drop_in"),
+    Goal("add, write and read", "*_index *", ("faiss",), 1, 1, op="drop_in"),
+    Goal("IVF, batches", "* by 100* nprobe=16", ("faiss",), 1, 1.5, op="ivf_search"),
+    Goal("IVF, single queries", "* by 1 *", ("faiss",), 1, 1.5, op="ivf_search"),
+    Goal("IVF, train, add, write and read", "*", ("faiss",), 1, 1.5, op="ivf_build"),
+    Goal("product codes", "*PQ16 *k=*", ("faiss",), 1, 1.5, op="product_codes"),
+    Goal("k-means", "*", ("faiss",), 1, 1.5, op="kmeans"),
+    Goal("HNSW search", "* by 100*", ("faiss",), 1, 1, op="hnsw_search"),
+    Goal("HNSW build", "*", ("faiss",), 1, 1, op="hnsw_build"),
     # Labels, a positive and a margin cost a tenth of a search at most.
     Goal("mining as fast as search", "*", ("fastret, search",), 0.91, 1, op="mine_hard_negatives"),
     # What cannot be certified in low precision is scored in float32 after all: slower than that from the start, but
