@@ -155,7 +155,7 @@ def works(quick: bool, embeddings: Path | None) -> list[SearchGraph | BuildGraph
     if quick:
         small = Graph("text", 1000, 32, 8)
         return [SearchGraph(small, 40, 40, 16), SearchGraph(small, 40, 1, 64), BuildGraph(small)]
-    graphs = [Graph("text", 100_000, 128, 16), Graph("text", 100_000, 512, 32), Graph("clip", 100_000, 512, 32)]
+    graphs = [Graph("text", 100_000, 128, 16), Graph("clip", 20_000, 512, 32)]
     sizes = [(100, 1, 64), (100, 100, 64), (1000, 1000, 16), (1000, 1000, 64), (1000, 1000, 256)]
     searches = [SearchGraph(graph, *size) for graph in graphs for size in sizes]
     return [*searches, *(BuildGraph(Graph("text", 20_000, dim, links)) for dim, links in ((128, 16), (512, 32)))]

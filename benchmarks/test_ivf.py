@@ -178,7 +178,6 @@ def works(quick: bool, embeddings: Path | None) -> list[SearchLists | BuildLists
     searched = [
         Lists("text", 100_000, 128, 1024),
         Lists("text", 100_000, 768, 1024),
-        Lists("text", 1_000_000, 128, 1024),
         Lists("text", 100_000, 128, 1024, "QT_8bit"),
     ]
     sizes = [(100, 1, 1), (100, 1, 16), (100, 100, 16), (1000, 1000, 1), (1000, 1000, 16), (1000, 1000, 64)]

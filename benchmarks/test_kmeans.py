@@ -67,7 +67,7 @@ class KmeansWork:
 def works(quick: bool, embeddings: Path | None) -> list[KmeansWork]:
     if quick:
         return [KmeansWork("clip", 1000, 16, 10, iterations=3)]
-    return [KmeansWork("clip", 262_144, 128, 1024), KmeansWork("text", 100_000, 768, 256)]
+    return [KmeansWork("clip", 100_000, 128, 1024), KmeansWork("text", 50_000, 768, 256)]
 
 
 @pytest.mark.benchmark(timer=clock)

@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import real_embeddings, test_fallbacks, test_mine_hard_negatives, test_search
+from benchmarks import (
+    real_embeddings,
+    test_drop_in,
+    test_fallbacks,
+    test_hnsw,
+    test_ivf,
+    test_kmeans,
+    test_mine_hard_negatives,
+    test_product_codes,
+    test_search,
+)
 from benchmarks.comparisons import Comparison
 from benchmarks.goals import FAISS_AT_ITS_BEST, GOALS, Goal, goals_table
 
@@ -64,9 +74,9 @@ def test_every_goal_belongs_to_a_work(monkeypatch: pytest.MonkeyPatch, tmp_path:
     for real, shape in ((real_embeddings.SENTENCES, (31_000, 384)), (real_embeddings.EMOJI, (5000, 1280))):
         np.lib.format.open_memmap(real.file, "w+", np.float32, shape)  # type: ignore[no-untyped-call]
     monkeypatch.setattr("fastret._C.available_isas", lambda: ["scalar", "avx2", "avx512"])
-    works = [
-        work for module in (test_search, test_fallbacks, test_mine_hard_negatives) for work in module.works(False, None)
-    ]
+    exact = (test_search, test_fallbacks, test_mine_hard_negatives)
+    of_faiss = (test_drop_in, test_ivf, test_product_codes, test_kmeans, test_hnsw)
+    works: list[Any] = [work for module in (*exact, *of_faiss) for work in module.works(False, None)]
     for goal in GOALS:
         mine = [work for work in works if work.op == goal.op and fnmatchcase(str(work), goal.work)]
         assert mine, goal
