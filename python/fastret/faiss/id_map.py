@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..index.storage import roomier
+from .callers_ids import CallersIds, FindsById
 from .hnsw import IndexHNSW
 from .index import Index
 from .inverted_lists import InvertedLists
@@ -19,80 +19,26 @@ from .ranking import ranked
 from .refine import IndexRefine
 from .search_parameters import SearchParameters
 from .selectors import IDSelector, IDSelectorTranslated
-from .vectors import Int64Vector, VectorField
 
 _WIDE = 1 << 22  # most neighbours that are taken at a time while ties are sought
 
 
-class IndexIDMap(Index):
+class IndexIDMap(CallersIds, Index):
     """Vectors of any empty index under ids of one's own, which add_with_ids takes; one may occur twice.
 
     index: what holds the vectors, numbered 0, 1, 2, ... id_map: their ids, by number.
     """
 
-    index: Any = None
-    own_fields: bool = False
-    id_map = VectorField("_ids", Int64Vector, writable=False)
-    _room: Tensor  # [>= ntotal] int64: the ids, and room for more
-    _sorted: tuple[Tensor, Tensor] | None = None  # ids in ascending order, and their numbers
-
-    def __init__(self, index: Index) -> None:
-        if not isinstance(index, Index):
-            raise TypeError(f"{type(self).__name__}: an index is needed, got {type(index).__name__}")
-        if index.ntotal:
-            raise RuntimeError(f"{type(self).__name__}: the index must be empty, it holds {index.ntotal} vectors")
-        self._hold(index, torch.empty(0, dtype=torch.int64))
-
-    @classmethod
-    def over(cls, index: Index, ids: Tensor) -> IndexIDMap:
-        """One whose vectors are there already, with ids [ntotal] int64. FAISS does not have it."""
-        mapped = cls.__new__(cls)
-        mapped._hold(index, ids)
-        return mapped
+    _held_kind = Index
 
     def _hold(self, index: Index, ids: Tensor) -> None:
-        self.index, self._ids = index, ids
-        super().__init__(index.d, index.metric_type)
-        self.metric_arg, self.verbose = index.metric_arg, index.verbose
-
-    @property
-    def _ids(self) -> Tensor:
-        """[ntotal] int64"""
-        return self._room[: self._ntotal]
-
-    @_ids.setter
-    def _ids(self, ids: Tensor) -> None:
-        self._room, self._ntotal, self._sorted = ids, len(ids), None
-
-    @property
-    def is_trained(self) -> bool:
-        return bool(self.index.is_trained)
-
-    @is_trained.setter
-    def is_trained(self, is_trained: bool) -> None:
-        self.index.is_trained = is_trained
+        super()._hold(index, ids)
+        self.metric_arg = index.metric_arg
 
     @property
     def _device(self) -> torch.device:
         device: torch.device = self.index._device
         return device
-
-    def _train(self, rows: Tensor) -> None:
-        self.index._train(rows)
-
-    def _add(self, rows: Tensor) -> None:
-        self._refuse("add", "its vectors need ids; use add_with_ids")
-
-    def _add_with_ids(self, rows: Tensor, ids: Tensor) -> None:
-        self._require_consistent("add_with_ids")
-        self.index._add(rows)
-        self._append(ids)
-
-    def _append(self, ids: Tensor) -> None:
-        n = self._ntotal + len(ids)
-        self._room = roomier(self._room, self._ntotal, n)
-        self._room[self._ntotal : n] = ids
-        self._ntotal, self._sorted = n, None
 
     def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
         self._require_consistent("search")
@@ -151,21 +97,6 @@ class IndexIDMap(Index):
         self._ids = self._ids[kept]
         return removed
 
-    def _reset(self) -> None:
-        self.index._reset()
-        self._ids = self._room[:0]
-
-    def _check_compatible_for_merge(self, other: Index) -> None:
-        if not isinstance(other, IndexIDMap):
-            raise RuntimeError(f"{self._named('merge_from')}: {self!r} cannot take over {other!r}")
-        self.index.check_compatible_for_merge(other.index)
-
-    def _merge_from(self, other: Index, add_id: int) -> None:
-        assert isinstance(other, IndexIDMap)
-        self.index._merge_from(other.index, 0)
-        self._append(other._ids + add_id)
-        other._ids = other._room[:0]
-
     def _code_size(self) -> int:
         return int(self.index._code_size())
 
@@ -189,35 +120,9 @@ class IndexIDMap(Index):
         ids, numbers = self._in_order()
         return numbers is ids
 
-    def _in_order(self) -> tuple[Tensor, Tensor]:
-        """ids in ascending order and their numbers, of equal ids in the order of adding; (ids, ids) if they are so."""
-        if self._sorted is None:
-            ids = self._ids
-            if (ids[1:] >= ids[:-1]).all():
-                self._sorted = ids, ids
-            else:
-                numbers = ids.argsort(stable=True)
-                self._sorted = ids[numbers], numbers
-        return self._sorted
 
-    def _require_consistent(self, operation: str) -> None:
-        if self.index.ntotal != self.ntotal:
-            self._refuse(operation, f"it has {self.ntotal} ids and its index {self.index.ntotal} vectors")
-
-
-class IndexIDMap2(IndexIDMap):
+class IndexIDMap2(FindsById, IndexIDMap):
     """IndexIDMap that also gives the vector of an id back: of an id that occurs twice, the last."""
-
-    def _reconstruct(self, keys: Tensor) -> Tensor:
-        ids, numbers = self._in_order()
-        places = torch.searchsorted(ids, keys, right=True) - 1
-        missing = places < 0
-        if len(ids):
-            missing |= ids[places] != keys
-        if missing.any():
-            self._refuse("reconstruct", f"there is no vector of id {int(keys[missing][0])}")
-        found: Tensor = self.index._reconstruct(places if numbers is ids else numbers[places])
-        return found
 
     def reconstruct_n(self, n0: int = 0, ni: int = -1, x: Any = None) -> Any:
         """Copies of the vectors whose ids are n0 ... n0 + ni - 1, [ni, d] float32; ni = -1 means ntotal - n0."""
@@ -226,17 +131,6 @@ class IndexIDMap2(IndexIDMap):
         if ni < 0:
             self._refuse("reconstruct_n", f"{ni} vectors were asked for")
         return self.reconstruct_batch(range(n0, n0 + ni), x)
-
-    def construct_rev_map(self) -> None:
-        """Nothing to do: ids are looked up as they are."""
-
-    def check_consistency(self) -> None:
-        """Raises RuntimeError if an id occurs twice, or ids and vectors differ in number."""
-        self._require_consistent("check_consistency")
-        ids, _ = self._in_order()
-        twice = ids[1:][ids[1:] == ids[:-1]]
-        if len(twice):
-            self._refuse("check_consistency", f"id {int(twice[0])} occurs more than once")
 
 
 def _finds_prefixes(index: Any) -> bool:
