@@ -223,3 +223,34 @@ def test_inverted_lists_keep_their_ids_when_others_go(generator: np.random.Gener
     np.testing.assert_array_equal(index.reconstruct(int(ids[77])), vectors[77])
     with pytest.raises(RuntimeError, match="the direct map would keep the numbers"):
         index.remove_ids(ids[50:60])
+
+
+@BOTH
+@MAPS
+def test_whole_numbers_may_be_floats(faiss: ModuleType, name: str) -> None:
+    index = getattr(faiss, name)(faiss.IndexFlatL2(4))
+    index.add_with_ids(np.eye(4, dtype=np.float32), np.array([7.0, 5.0, 3.0, 1.0]))
+    np.testing.assert_array_equal(index.search(np.eye(4, dtype=np.float32), 1)[1][:, 0], [7, 5, 3, 1])
+
+
+@pytest.mark.parametrize("ids", [[1.5, 2.0], [np.nan, 1.0]])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_ids_that_are_no_whole_numbers_are_refused(ids: list[float]) -> None:
+    index = ours.IndexIDMap(ours.IndexFlatL2(4))
+    with pytest.raises(TypeError, match=r"IndexIDMap.add_with_ids: ids must be whole numbers, got float64"):
+        index.add_with_ids(np.zeros((2, 4), np.float32), np.array(ids))
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["float", "binary"])
+def test_vectors_that_went_behind_the_ids_are_noticed(binary: bool) -> None:
+    held = ours.IndexBinaryFlat(8) if binary else ours.IndexFlatL2(1)
+    index = (ours.IndexBinaryIDMap2 if binary else ours.IndexIDMap2)(held)
+    rows = np.arange(3)[:, None].astype(np.uint8 if binary else np.float32)
+    index.add_with_ids(rows, np.array([4, 4, 2]))
+    with pytest.raises(RuntimeError, match="id 4 occurs more than once"):
+        index.check_consistency()
+    held.reset()
+    with pytest.raises(RuntimeError, match="it has 3 ids and its index 0 vectors"):
+        index.check_consistency()
+    with pytest.raises(RuntimeError, match="add_with_ids: it has 3 ids and its index 0 vectors"):
+        index.add_with_ids(rows, np.arange(3))

@@ -60,12 +60,15 @@ def code_rows(operation: str, codes: Any, code_size: int) -> Tensor:
 
 
 def id_list(operation: str, ids: Any, n: int | None = None) -> Tensor:
-    """`ids` as an int64 tensor [n] in CPU memory. Raises AssertionError, as FAISS does, for another shape."""
+    """`ids` as an int64 tensor [n] in CPU memory; whole numbers may be floats, as those of a table often are.
+
+    Raises AssertionError, as FAISS does, for another shape, TypeError for what is not whole numbers.
+    """
     array = ids.detach().cpu().numpy() if isinstance(ids, Tensor) else np.asarray(ids)
     if array.ndim != 1 or (n is not None and len(array) != n):
         raise AssertionError(f"{operation}: ids must be [{'n' if n is None else n}], got {list(array.shape)}")
-    if array.dtype.kind not in "iub" and array.size:
-        raise TypeError(f"{operation}: ids must be integers, got {array.dtype}")
+    if array.dtype.kind not in "iubf" or not np.array_equal(array, array.astype(np.int64)):
+        raise TypeError(f"{operation}: ids must be whole numbers, got {array.dtype}")
     return torch.from_numpy(array.astype(np.int64))
 
 
@@ -79,7 +82,8 @@ def positive_k(operation: str, k: Any) -> int:
 def in_kind_of(x: Any, result: Tensor) -> Any:
     """`result` as a tensor or a CuPy array beside `x` if that is one, else as numpy."""
     if isinstance(x, Tensor):
-        return result.to(x.device)
+        # torch hardly computes with uint64; FAISS's contrib.torch_utils gives int64, too.
+        return result.to(x.device, torch.int64 if result.dtype == torch.uint64 else result.dtype)
     return like(x, result) if hasattr(x, "__cuda_array_interface__") else result.cpu().numpy()
 
 
