@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Path(__file__).resolve().parent / "native"
 SEARCH_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # cmake, ninja from wheels
 GROUPS = (
-    "primitives", "first_pass", "tiles", "error_bound", "candidates", "search", "search_in_threads", "range_search",
-    "select_k", "pairwise_scores", "pair_scores", "unit_rows", "hamming", "hnsw", "product_codes",
+    "primitives", "first_pass", "tiles", "error_bound", "extra_scores", "candidates", "search", "search_in_threads",
+    "range_search", "list_search", "select_k", "pairwise_scores", "pair_scores", "unit_rows", "hamming", "hnsw",
+    "product_codes",
 )  # fmt: skip
 
 

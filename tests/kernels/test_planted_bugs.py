@@ -302,6 +302,27 @@ PLANTED_BUGS = {
         "",
         "avx512",
     ),
+    # Metrics beyond inner product and L2.
+    "extra scores: of NaN and a number NaN is the smaller": PlantedBug(
+        "cpu/extra_metrics.h", "pick(is_number, min(q, x), q)", "min(q, x)", "extra_scores", "cpu/extra_scores.cpp"
+    ),
+    "extra scores: categories that are equal differ": PlantedBug(
+        "cpu/extra_metrics.h", "categories & ((q < x) | (x < q))", "categories", "extra_scores", "cpu/extra_scores.cpp"
+    ),
+    "extra scores: the queries of another block": PlantedBug(
+        "cpu/extra_scores.cpp", "if (block != held)", "if (held < 0)", "extra_scores"
+    ),
+    "AVX2, extra scores: the upper half of a panel is the lower one": PlantedBug(
+        "cpu/extra_scores_avx2.cpp", "_mm256_extractf128_ps(floats, 1)", "_mm256_castps256_ps128(floats)",
+        "extra_scores", "", "avx2",
+    ),
+    "AVX2, extra scores: the last dimensions are not packed": PlantedBug(
+        "cpu/extra_scores_pack.h", "for (; d < dim; ++d)", "for (; d + 1 < dim; ++d)", "extra_scores",
+        "cpu/extra_scores_avx2.cpp", "avx2",
+    ),
+    "AVX-512, extra scores: absolute values keep their sign": PlantedBug(
+        "cpu/extra_scores_avx512.cpp", "_mm512_abs_pd(a.v)", "a.v", "extra_scores", "", "avx512"
+    ),
 }  # fmt: skip
 
 

@@ -106,7 +106,7 @@ void extra_scores(const ExtraScoresParams& p, const Parallel& parallel) {
       }
       const int64_t key = task % panels * kPanelKeys;
       const int64_t count = std::min<int64_t>(kPanelKeys, p.keys.rows - key);
-      kernel.pack(row(p.keys, key), p.keys.row_stride, count, dim, panel.data());
+      kernel.pack(row(p.keys, key), p.keys.row_stride, p.keys.rows - key, dim, panel.data());
       kernel.score(p.metric, queries.data(), n, panel.data(), dim, scores.data());
       for (int64_t q = 0; q < n; ++q)
         std::copy_n(scores.data() + q * kPanelKeys, count, p.scores + (first + q) * p.keys.rows + key);

@@ -20,7 +20,8 @@ struct ExtraScoresParams {
 
 // What each instruction set provides.
 struct ExtraScoresKernel {
-  // panel [D, kPanelKeys]: `count` keys beside each other, and the last of them again where there are fewer.
+  // panel [D, kPanelKeys]: the first of `count` keys beside each other, and the last again where there are
+  // fewer.
   void (*pack)(const float* keys, int64_t row_stride, int64_t count, int64_t dim, double* panel);
   // queries [n, D], scores [n, kPanelKeys]
   void (*score)(ExtraMetric metric, const double* queries, int64_t n, const double* panel, int64_t dim,

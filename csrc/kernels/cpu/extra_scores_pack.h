@@ -10,12 +10,18 @@ namespace {
 // V::store_widened(target, floats) writes 8 floats as float64.
 template <class V>
 void pack_panel(const float* keys, int64_t row_stride, int64_t count, int64_t dim, double* panel) {
+  const auto row_of = [=](int64_t i) { return keys + (i < count ? i : count - 1) * row_stride; };
   for (int first = 0; first < kPanelKeys; first += 8) {
-    const float* rows[8];
-    for (int i = 0; i < 8; ++i) rows[i] = keys + (first + i < count ? first + i : count - 1) * row_stride;
+    const float *rows[8], *next[8];
+    for (int i = 0; i < 8; ++i) {
+      rows[i] = row_of(first + i);
+      next[i] = row_of(first + i + 8);
+    }
     double* target = panel + first;
     int64_t d = 0;
     for (; d + 4 <= dim; d += 4) {
+      if (d % 16 == 0)  // a cache line
+        for (const float* row : next) _mm_prefetch(reinterpret_cast<const char*>(row + d), _MM_HINT_T0);
       __m256 pairs[4];  // four dimensions of keys i and i + 4
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i)

@@ -101,13 +101,18 @@ def extra_search(
     similarity = is_similarity_metric(metric)
     direction: Metric = "ip" if similarity else "l2"  # all that a merge needs to know
 
-    def parts(block: Tensor) -> Iterator[tuple[int, Neighbours]]:
-        for first, rows in _runs(keys, _SCORES // _QUERIES):
-            scores, columns = select_k(extra_scores(block, rows, metric, metric_arg), k, similarity)
-            # FAISS's search begins with the worst float32, which no infinitely bad key surpasses.
-            yield first, (scores, columns.masked_fill(scores == (-torch.inf if similarity else torch.inf), -1))
+    def find(block: Tensor, rows: Tensor) -> Neighbours:
+        scores, columns = select_k(extra_scores(block, rows, metric, metric_arg), k, similarity)
+        # FAISS's search begins with the worst float32, which no infinitely bad key surpasses.
+        return scores, columns.masked_fill(scores == (-torch.inf if similarity else torch.inf), -1)
 
-    answers = [neighbours_in_order(parts(block), block, k, direction) for block in torch.split(queries, _QUERIES)]
+    def search(block: Tensor) -> Neighbours:
+        if len(keys) <= _SCORES // _QUERIES:
+            return find(block, keys)
+        parts = ((first, find(block, rows)) for first, rows in _runs(keys, _SCORES // _QUERIES))
+        return neighbours_in_order(parts, block, k, direction)
+
+    answers = [search(block) for block in torch.split(queries, _QUERIES)]
     scores, ids = (torch.cat(column) for column in zip(*answers, strict=True))
     scores = scores.masked_fill(ids < 0, -FLT_MAX if similarity else FLT_MAX)
     # Number -1 reads the -1 in front.

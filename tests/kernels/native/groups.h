@@ -7,6 +7,7 @@ void test_primitives();
 void test_first_pass();
 void test_tiles();
 void test_error_bound();
+void test_extra_scores();
 void test_candidates();
 void test_search();
 void test_search_in_threads();
@@ -30,6 +31,7 @@ constexpr Group kGroups[] = {
     {"first_pass", test_first_pass},
     {"tiles", test_tiles},
     {"error_bound", test_error_bound},
+    {"extra_scores", test_extra_scores},
     {"candidates", test_candidates},
     {"search", test_search},
     {"search_in_threads", test_search_in_threads},
