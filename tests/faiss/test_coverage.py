@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import types
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +90,11 @@ def test_what_faiss_tells_of_its_process_is_there() -> None:
         assert ours.get_numeric_type_size(getattr(ours, name)) == theirs.get_numeric_type_size(getattr(theirs, name))
     with pytest.raises(RuntimeError, match=r"get_numeric_type_size: .* got 9"):
         ours.get_numeric_type_size(9)
+
+
+def test_a_type_checker_knows_the_names_that_are_not_here(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api")
+    program = tmp_path / "program.py"
+    program.write_text("import fastret.faiss as faiss\nfaiss.IndexFlatL2(3)\nfaiss.IndexNSGFlat(3, 4)\n")
+    said, _, status = api.run([str(program)])
+    assert status == 1 and 'program.py:3: error: Module has no attribute "IndexNSGFlat"' in said, said

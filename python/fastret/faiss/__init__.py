@@ -1,13 +1,13 @@
 """FAISS's names on fastret's search: `import fastret.faiss as faiss`.
 
-Here are the flat indexes, knn, normalize_L2 and the files of flat indexes. Neighbours are exact and
-reproducible, and of equal scores the smaller id comes first.
+`coverage()` lists the names that are here and those that are not. Results are reproducible, those of flat indexes
+exact, and of equal scores the smaller id comes first.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .alias import install, uninstall
 from .autotune import GpuParameterSpace, ParameterRange, ParameterRangeVector, ParameterSpace
@@ -706,7 +706,9 @@ __version__ = VERSION_STRING  # of FAISS, as programs ask for it; fastret.__vers
 swigfaiss = sys.modules[__name__]  # FAISS's inner module, all of whose names are here
 
 
-def __getattr__(name: str) -> NoReturn:
-    from .coverage import why_missing
+if not TYPE_CHECKING:  # to a type checker, names that are not here are errors
 
-    raise AttributeError(why_missing(name))
+    def __getattr__(name: str) -> NoReturn:
+        from .coverage import why_missing
+
+        raise AttributeError(why_missing(name))

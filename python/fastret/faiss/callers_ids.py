@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..index.storage import roomier
 from .vectors import Int64Vector, VectorField
+
+T = TypeVar("T", bound="CallersIds")
 
 
 class CallersIds:
@@ -21,7 +23,7 @@ class CallersIds:
     index: Any = None
     own_fields: bool = False
     id_map = VectorField("_ids", Int64Vector, writable=False)
-    _held_kind: ClassVar[type]  # Index or IndexBinary
+    _held_kind: ClassVar[Any]  # Index or IndexBinary
     _ntotal: int
     _room: Tensor  # [>= ntotal] int64: the ids, and room for more
     _sorted: tuple[Tensor, Tensor] | None = None  # ids in ascending order, and their numbers
@@ -36,7 +38,7 @@ class CallersIds:
         self._hold(index, torch.empty(0, dtype=torch.int64))
 
     @classmethod
-    def over(cls, index: Any, ids: Tensor) -> Self:
+    def over(cls: type[T], index: Any, ids: Tensor) -> T:
         """One whose vectors are there already, with ids [ntotal] int64. FAISS does not have it."""
         mapped = cls.__new__(cls)
         mapped._hold(index, ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,9 @@ def get_flat_codes(index_flat: Any) -> Array:
 _OF = {"get_additive_quantizer_codebooks": "AdditiveQuantizer", "get_NSG_neighbors": "NSG"}
 
 
-def __getattr__(name: str) -> NoReturn:
-    if name in _OF:
-        raise AttributeError(f"inspect_tools: there is no {name} here: {why_missing(_OF[name])}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker, names that are not here are errors
+
+    def __getattr__(name: str) -> NoReturn:
+        if name in _OF:
+            raise AttributeError(f"inspect_tools: there is no {name} here: {why_missing(_OF[name])}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
