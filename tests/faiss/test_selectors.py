@@ -123,3 +123,9 @@ def test_a_selector_of_one_s_own_needs_is_member_alone() -> None:
     index.add(np.arange(10.0)[:, None])
     found = index.search(np.zeros((1, 1)), 10, params=ours.SearchParameters(sel=Even()))[1]
     np.testing.assert_array_equal(found, [[0, 2, 4, 6, 8, -1, -1, -1, -1, -1]])
+
+
+@pytest.mark.parametrize("faiss", [ours, theirs], ids=["ours", "theirs"])
+@pytest.mark.parametrize("name", ["IDSelectorAnd", "IDSelectorOr", "IDSelectorXOr"])
+def test_a_selector_of_two_is_no_inverse(faiss: ModuleType, name: str) -> None:
+    assert not isinstance(two(name)(faiss), faiss.IDSelectorNot)

@@ -88,24 +88,19 @@ class IDSelectorNot(IDSelector):
     sel: IDSelector
 
     def __init__(self, sel: IDSelector) -> None:
-        self._set("sel", sel)
-
-    def _set(self, name: str, sel: IDSelector) -> None:
-        if not isinstance(sel, IDSelector):
-            raise TypeError(f"{type(self).__name__}: {name} must be an IDSelector, got {type(sel).__name__}")
-        object.__setattr__(self, name, sel)
+        object.__setattr__(self, "sel", _selector(self, "sel", sel))
 
     def members(self, ids: Tensor) -> Tensor:
         return ~self.sel.members(ids)
 
 
-class _IDSelectorOfTwo(IDSelectorNot):
+class _IDSelectorOfTwo(IDSelector):
     lhs: IDSelector
     rhs: IDSelector
 
     def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None:
-        self._set("lhs", lhs)
-        self._set("rhs", rhs)
+        object.__setattr__(self, "lhs", _selector(self, "lhs", lhs))
+        object.__setattr__(self, "rhs", _selector(self, "rhs", rhs))
 
 
 class IDSelectorAnd(_IDSelectorOfTwo):
@@ -167,3 +162,9 @@ def flat_array(operation: str, arguments: tuple[Any, ...], dtype: type[np.generi
 def selector_of(operation: str, x: Any) -> IDSelector:
     """A selector, or an array of ids [n], as a selector."""
     return x if isinstance(x, IDSelector) else IDSelectorBatch(x)
+
+
+def _selector(owner: IDSelector, name: str, sel: IDSelector) -> IDSelector:
+    if not isinstance(sel, IDSelector):
+        raise TypeError(f"{type(owner).__name__}: {name} must be an IDSelector, got {type(sel).__name__}")
+    return sel
