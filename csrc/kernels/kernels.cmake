@@ -19,6 +19,8 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/rescore.cpp
   ${KERNELS_DIR}/cpu/search.cpp
   ${KERNELS_DIR}/cpu/range_search.cpp
+  ${KERNELS_DIR}/cpu/level_pass.cpp
+  ${KERNELS_DIR}/cpu/level_scores.cpp
   ${KERNELS_DIR}/cpu/levels.cpp
   ${KERNELS_DIR}/cpu/list_range_search.cpp
   ${KERNELS_DIR}/cpu/list_rows.cpp
@@ -61,6 +63,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/levels_avx2.cpp ${KERNELS_DIR}/cpu/levels_avx512.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/levels_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
   set_source_files_properties(${KERNELS_DIR}/cpu/levels_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/level_scores_avx2.cpp
+    ${KERNELS_DIR}/cpu/level_scores_avx512.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/level_scores_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/level_scores_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/extra_scores_avx2.cpp ${KERNELS_DIR}/cpu/extra_scores_avx512.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/extra_scores_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
   set_source_files_properties(${KERNELS_DIR}/cpu/extra_scores_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")

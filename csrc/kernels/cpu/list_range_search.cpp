@@ -48,7 +48,8 @@ class RangeKeeper {
 
   Sink& sink(int64_t q) { return sinks_[size_t(q - first_)]; }
 
-  void settle(int64_t q, const KeyFacts&, int64_t list, int64_t) {
+  template <class HalfWidth>
+  void settle(int64_t q, const HalfWidth&, int64_t list, int64_t) {
     Sink& kept = sink(q);
     RowPlace places[kPanelKeys];
     float values[kPanelKeys];

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/key_panels.h"
+#include "kernels/cpu/level_pass.h"
 #include "kernels/cpu/list_rows.h"
 #include "kernels/cpu/list_visits.h"
 
@@ -57,15 +58,20 @@ void score_places(const ListWork& work, ListRows& rows, int64_t q, const RowPlac
 
 // Visits lists. The keeper has a sink for every query and takes what may be found:
 //   Sink& sink(int64_t q);
-//   void settle(int64_t q, const KeyFacts& facts, int64_t list, int64_t first);
-//     Candidates came to the sink, of the rows from position `first` on, whose facts these are.
+//   void settle(int64_t q, const HalfWidth& half_width, int64_t list, int64_t first);
+//     Candidates came to the sink, of the rows from position `first` on; half_width(i) is half the width of
+//     the interval that holds the value of row first + i, and the query's extra error.
 //   void found(int64_t q, float value, int64_t position);
 //     A row that was scored canonically.
 template <class Keeper>
 class ListScan {
  public:
   ListScan(const ListWork& work, Keeper& keeper)
-      : work_(work), isa_(primitives()), keeper_(keeper), rows_(work.lists, kPanelKeys) {}
+      : work_(work),
+        isa_(primitives()),
+        keeper_(keeper),
+        rows_(work.lists, kPanelKeys),
+        levels_(work.lists, work.metric) {}
 
   // First the best list of each query: then thresholds are high from the start. Of `parts` parts, this one
   // does every parts-th list.
@@ -93,7 +99,44 @@ class ListScan {
   }
 
  private:
+  // So many queries share what decoding a list costs.
+  static constexpr int64_t kSharing = 4;
+
   void visit(const ListVisit& visit) {
+    if (!levels_.applies() || visit.num_queries >= kSharing) return visit_rows(visit);
+    for (int64_t i = 0; i < visit.num_queries; ++i) {
+      const uint32_t* query = visit.queries + i;
+      if (levels_.aim(work_.block.row(*query), work_.block.square(*query), visit.list))
+        visit_levels(visit, *query);
+      else
+        visit_rows({visit.list, visit.rows, query, 1});
+    }
+  }
+
+  // Scores the rows straight from their codes.
+  void visit_levels(const ListVisit& visit, uint32_t query) {
+    const float error = levels_.error();
+    float facts[kFactsPerPanel] = {};  // the upper end is the score plus the error
+    std::fill_n(facts, kPanelKeys, 1.0f);
+    std::fill_n(facts + 4 * kPanelKeys, kPanelKeys, error);
+    const KeyFacts key_facts(facts);
+    const QueryFacts query_facts{1, 0, 0, 0};
+    float values[kPanelKeys] = {};
+    const int64_t start = work_.lists.starts[visit.list];
+    for (int64_t first = start; first < start + visit.rows; first += kPanelKeys) {
+      const int size = int(std::min<int64_t>(kPanelKeys, start + visit.rows - first));
+      const uint32_t allowed = allowed_in(first, size);
+      if (!allowed) continue;
+      levels_.score(first, size, values);
+      Sink& sink = keeper_.sink(query);
+      const uint32_t before = sink.count;
+      isa_.filter_tile(false, values, 1, &query_facts, key_facts, allowed, uint32_t(first), &sink);
+      if (sink.count > before)
+        keeper_.settle(query, [&](int64_t) { return error + work_.bounds[query].extra; }, visit.list, first);
+    }
+  }
+
+  void visit_rows(const ListVisit& visit) {
     const int64_t start = work_.lists.starts[visit.list];
     for (int64_t row = 0; row < visit.rows; row += kPanelKeys)
       visit_block(visit, start + row, int(std::min<int64_t>(kPanelKeys, visit.rows - row)));
@@ -127,7 +170,10 @@ class ListScan {
         Sink& sink = keeper_.sink(group[r]);
         if (sinks[r].count == sink.count) continue;
         sink.count = sinks[r].count;
-        keeper_.settle(group[r], key_facts, visit.list, first);
+        const auto half_width = [&](int64_t i) {
+          return work_.bound.half_width(work_.bounds[group[r]], key_facts.residual[i], key_facts.norm[i]);
+        };
+        keeper_.settle(group[r], half_width, visit.list, first);
       }
     }
   }
@@ -163,6 +209,7 @@ class ListScan {
   const Primitives& isa_;
   Keeper& keeper_;
   ListRows rows_;
+  LevelPass levels_;
   std::vector<RowPlace> places_;  // of one block
 };
 

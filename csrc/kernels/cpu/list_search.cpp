@@ -78,12 +78,11 @@ class BestKeeper {
 
   Sink& sink(int64_t q) { return sinks_[size_t(q - first_)]; }
 
-  void settle(int64_t q, const KeyFacts& facts, int64_t, int64_t first) {
+  template <class HalfWidth>
+  void settle(int64_t q, const HalfWidth& half_width, int64_t, int64_t first) {
     Candidates& mine = candidates(q);
-    const QueryBounds& query = work_.bounds[size_t(q)];
     mine.settle(sink(q), [&](float upper, uint32_t place) {
-      const int64_t lane = place - first;
-      return round_down(upper - 2 * work_.bound.half_width(query, facts.residual[lane], facts.norm[lane]));
+      return round_down(upper - 2 * half_width(place - first));
     });
     if (mine.full(sink(q))) tighten(q);
   }
