@@ -117,8 +117,8 @@ class ListPart {
     largest_offset_ = 0;
     for (int64_t i = 0; lists_.offsets && i < count; ++i) {
       offsets_[size_t(i)] = sign_ * lists_.offsets[first + i];
-      // NaN stays: such rows go without the first pass.
-      largest_offset_ = std::max(std::fabs(offsets_[size_t(i)]), largest_offset_);
+      // NaN is passed over: its rows are found neither with the first pass nor without.
+      largest_offset_ = std::max(largest_offset_, std::fabs(offsets_[size_t(i)]));
     }
   }
 
@@ -164,7 +164,9 @@ class Scan {
         mine_(mine),
         found_(found),
         reaching_(first_pass_bits(lists.codes.nbits) == 4 ? set_.reaching_nibbles : set_.reaching_bytes),
-        has_first_pass_(reaching_ && lists.codes.nbits <= 8 && lists.codes.num_codes <= kMostCodes) {}
+        // Levels are made of 16 entries at a time.
+        has_first_pass_(reaching_ && lists.codes.nbits >= 4 && lists.codes.nbits <= 8 &&
+                        lists.codes.num_codes <= kMostCodes) {}
 
   void run(int64_t part_number, int64_t parts) {
     const std::vector<Visit> visits = visits_of_all();
