@@ -37,6 +37,12 @@ inline void check_k(const char* op, int64_t k) {
   STD_TORCH_CHECK(k >= 0, op, ": k must not be negative, got ", k);
 }
 
+// An inverted list must lie within its arena.
+inline void check_list(const char* op, int64_t list, int64_t start, int64_t size, int64_t capacity) {
+  STD_TORCH_CHECK(start >= 0 && size >= 0 && size <= capacity - start, op, ": list ", list,
+                  " must lie within the ", capacity, " rows, got start ", start, " and size ", size);
+}
+
 // queries and keys: `axes` axes each, one device, the same D and (3 axes) the same B.
 inline void check_pair(const char* op, const Tensor& queries, const Tensor& keys, int64_t axes) {
   STD_TORCH_CHECK(queries.dim() == axes && keys.dim() == axes, op, ": queries and keys must have ", axes,

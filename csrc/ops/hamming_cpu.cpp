@@ -8,6 +8,7 @@
 
 #include "ops/packed_keys.h"
 #include "ops/parallel.h"
+#include "ops/tensor_of.h"
 
 namespace fastret::ops {
 namespace {
@@ -65,23 +66,12 @@ struct HammingArguments {
              num_lists,
              probes->const_data_ptr<int64_t>(),
              probes->size(1)};
-    for (int64_t l = 0; l < num_lists; ++l)
-      STD_TORCH_CHECK(
-          lists.starts[l] >= 0 && lists.sizes[l] >= 0 && lists.sizes[l] <= keys.size(0) - lists.starts[l], op,
-          ": list ", l, " must lie within the ", keys.size(0), " keys, got start ", lists.starts[l],
-          ", size ", lists.sizes[l]);
+    for (int64_t l = 0; l < num_lists; ++l) check_list(op, l, lists.starts[l], lists.sizes[l], keys.size(0));
     for (int64_t i = 0; i < probes->numel(); ++i)
       STD_TORCH_CHECK(lists.probes[i] < num_lists, op, ": probes must be below ", num_lists, ", got ",
                       lists.probes[i]);
   }
 };
-
-template <class T>
-Tensor tensor_of(const std::vector<T>& values, const Tensor& like, ScalarType type) {
-  Tensor tensor = torch::stable::new_empty(like, {int64_t(values.size())}, type);
-  std::copy(values.begin(), values.end(), static_cast<T*>(tensor.mutable_data_ptr()));
-  return tensor;
-}
 
 }  // namespace
 
@@ -108,9 +98,7 @@ std::tuple<Tensor, Tensor, Tensor> hamming_range_search_cpu(const Tensor& querie
   const HammingArguments a("hamming_range_search", queries, keys, allowed, ids, starts, sizes, probes);
   const cpu::HammingFound found = cpu::hamming_range_search(a.params("hamming_range_search"), radius,
                                                             TorchThreads(queries.size(0) * keys.numel() / 8));
-  return {tensor_of(found.lims, queries, ScalarType::Long),
-          tensor_of(found.distances, queries, ScalarType::Int),
-          tensor_of(found.ids, queries, ScalarType::Long)};
+  return {tensor_of(found.lims, queries), tensor_of(found.distances, queries), tensor_of(found.ids, queries)};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {

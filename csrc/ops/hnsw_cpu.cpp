@@ -2,11 +2,13 @@
 #include <torch/csrc/stable/ops.h>
 
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 
 #include "kernels/cpu/hnsw.h"
 #include "ops/packed_keys.h"
 #include "ops/parallel.h"
+#include "ops/tensor_of.h"
 
 namespace fastret::ops {
 
@@ -66,19 +68,11 @@ cpu::HnswWalk walk_of(const char* op, const cpu::HnswGraph& graph, const Tensor&
 
 // Vectors that a walk measures, at a guess.
 int64_t steps_of(const cpu::HnswGraph& graph, int64_t walks, int64_t ef) {
-  return walks * std::max<int64_t>(1, ef) * graph.level_starts[1] * graph.dim;
-}
-
-template <class T>
-Tensor tensor_of(const std::vector<T>& values, const Tensor& like, ScalarType type) {
-  Tensor tensor = torch::stable::new_empty(like, {int64_t(values.size())}, type);
-  std::copy(values.begin(), values.end(), static_cast<T*>(tensor.mutable_data_ptr()));
-  return tensor;
+  return walks * std::clamp<int64_t>(ef, 1, graph.count + 1) * graph.level_starts[1] * graph.dim;
 }
 
 Tensor counts_of(const cpu::HnswCounts& counts, const Tensor& like) {
-  return tensor_of<int64_t>({counts.searches, counts.exhausted, counts.distances, counts.hops}, like,
-                            ScalarType::Long);
+  return tensor_of<int64_t>({counts.searches, counts.exhausted, counts.distances, counts.hops}, like);
 }
 
 }  // namespace
@@ -105,7 +99,9 @@ void hnsw_add_cpu(const Tensor& vectors, int64_t first, const Tensor& levels, co
                                  originals->scalar_type() == ScalarType::Float),
                   op, ": originals must be [", graph.count - first, ", ", graph.dim,
                   "] float32, contiguous, got ", originals ? shape_of(*originals) : "none");
-  for (int64_t i = first; i < graph.count; ++i)
+  STD_TORCH_CHECK(!std::isnan(prune_headroom), op, ": prune_headroom must be a number, got NaN");
+  STD_TORCH_CHECK(graph.offsets[0] == 0, op, ": offsets must begin with 0, got ", graph.offsets[0]);
+  for (int64_t i = 0; i < graph.count; ++i)  // all are checked: old vectors take links to new ones
     STD_TORCH_CHECK(params.levels[i] > 0 && params.levels[i] <= graph.num_levels &&
                         graph.offsets[i + 1] - graph.offsets[i] == graph.level_starts[params.levels[i]],
                     op, ": levels must be from 1 to ", graph.num_levels, " and offsets as they say; vector ",
@@ -145,8 +141,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> hnsw_range_search_cpu(
   const Tensor q = with_contiguous_rows(queries);
   const cpu::HnswFound found = cpu::hnsw_range_search(graph, rows_of(op, q), walk, float(radius),
                                                       TorchThreads(steps_of(graph, q.size(0), ef)));
-  return {tensor_of(found.lims, q, ScalarType::Long), tensor_of(found.scores, q, ScalarType::Float),
-          tensor_of(found.ids, q, ScalarType::Long), counts_of(found.counts, q)};
+  return {tensor_of(found.lims, q), tensor_of(found.scores, q), tensor_of(found.ids, q),
+          counts_of(found.counts, q)};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {

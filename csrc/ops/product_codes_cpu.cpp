@@ -6,7 +6,9 @@
 
 #include "kernels/cpu/kernels.h"
 #include "ops/check.h"
+#include "ops/nearest_lists.h"
 #include "ops/parallel.h"
+#include "ops/tensor_of.h"
 
 namespace fastret::ops {
 namespace {
@@ -51,12 +53,6 @@ void check_rows(const char* op, const Tensor& rows, const Tensor& centroids) {
   check_tensor(op, "rows", rows, ScalarType::Float, 2);
   STD_TORCH_CHECK(rows.size(1) == centroids.size(0) * centroids.size(2), op, ": rows must be [N, ",
                   centroids.size(0) * centroids.size(2), "], got ", shape_of(rows));
-}
-
-void check_list(const char* op, const int64_t* starts, const int64_t* sizes, int64_t list, int64_t capacity) {
-  STD_TORCH_CHECK(starts[list] >= 0 && sizes[list] >= 0 && starts[list] <= capacity - sizes[list], op,
-                  ": list ", list, " must lie within the ", capacity, " rows of codes, got start ",
-                  starts[list], " and size ", sizes[list]);
 }
 
 // The arguments that searches share.
@@ -106,8 +102,8 @@ struct Arguments {
       STD_TORCH_CHECK(list < sizes.size(0), op, ": probes must name lists below ", sizes.size(0), ", got ",
                       list);
       if (list < 0) continue;
+      check_list(op, list, lists.starts[list], lists.sizes[list], capacity);
       rows += lists.sizes[list];
-      check_list(op, lists.starts, lists.sizes, list, capacity);
     }
   }
 
@@ -146,14 +142,7 @@ std::tuple<Tensor, Tensor, Tensor> range_search_product_codes_cpu(
                     base, offsets, allowed, max_rows);
   const cpu::RangeFound found =
       cpu::product_range_search({a.queries, a.lists, float(threshold)}, TorchThreads(a.steps()));
-  const auto tensor_of = [&](const auto& values, ScalarType type) {
-    Tensor tensor = torch::stable::new_empty(tables, {int64_t(values.size())}, type);
-    using T = typename std::decay_t<decltype(values)>::value_type;
-    std::copy(values.begin(), values.end(), static_cast<T*>(tensor.mutable_data_ptr()));
-    return tensor;
-  };
-  return {tensor_of(found.lims, ScalarType::Long), tensor_of(found.scores, ScalarType::Float),
-          tensor_of(found.ids, ScalarType::Long)};
+  return {tensor_of(found.lims, tables), tensor_of(found.scores, tables), tensor_of(found.ids, tables)};
 }
 
 Tensor product_tables_cpu(const Tensor& rows, const Tensor& centroids, int64_t nbits, bool squared_l2) {
@@ -166,6 +155,34 @@ Tensor product_tables_cpu(const Tensor& rows, const Tensor& centroids, int64_t n
                        centroids.size(2), squared_l2, tables.mutable_data_ptr<float>()},
                       TorchThreads(rows.numel() * centroids.size(1)));
   return tables;
+}
+
+// Coarse search, tables and scan in one: a call of few queries takes little longer than its dispatch.
+std::tuple<Tensor, Tensor, int64_t, int64_t, int64_t> search_nearest_product_codes_cpu(
+    const Tensor& queries, const Tensor& coarse, int64_t nprobe, int64_t coarse_metric,
+    const Tensor& centroids, const Tensor& codes, const Tensor& ids, const Tensor& starts,
+    const Tensor& sizes, int64_t nbits, int64_t k, bool largest, bool residual, const OptionalTensor& offsets,
+    int64_t max_rows) {
+  const char* op = "search_nearest_product_codes";
+  Tensor tables = product_tables_cpu(queries, centroids, nbits, !largest && !residual);
+  if (offsets) {
+    auto* entries = tables.mutable_data_ptr<float>();
+    for (int64_t i = 0; i < tables.numel(); ++i) entries[i] *= -2;
+  }
+  const NearestLists nearest(op, queries, coarse, nprobe, coarse_metric);
+  Tensor probes = torch::stable::new_empty(tables, {queries.size(0), nprobe}, ScalarType::Long);
+  Tensor base = torch::stable::new_empty(tables, {queries.size(0), nprobe}, ScalarType::Float);
+  std::copy_n(nearest.lists(), probes.numel(), probes.mutable_data_ptr<int64_t>());
+  std::copy_n(nearest.scores(), base.numel(), base.mutable_data_ptr<float>());
+  auto [scores, labels] =
+      search_product_codes_cpu(tables, codes, ids, starts, sizes, probes, nbits, k, largest,
+                               residual ? OptionalTensor(base) : OptionalTensor(), offsets, {}, max_rows);
+  auto* positions = labels.mutable_data_ptr<int64_t>();
+  for (int64_t i = 0; i < labels.numel(); ++i)
+    if (positions[i] >= 0) positions[i] = data_of<int64_t>(ids)[positions[i]];
+  const auto* list_sizes = data_of<int64_t>(sizes);
+  return {scores, labels, nearest.filled(list_sizes), nearest.rows(list_sizes, max_rows),
+          nearest.nanoseconds()};
 }
 
 Tensor product_sums_cpu(const Tensor& tables, const Tensor& codes, const Tensor& starts, const Tensor& sizes,
@@ -183,7 +200,7 @@ Tensor product_sums_cpu(const Tensor& tables, const Tensor& codes, const Tensor&
                   shape_of(tables));
   int64_t rows = 0;
   for (int64_t list = 0; list < num_lists; ++list) {
-    check_list(op, data_of<int64_t>(starts), data_of<int64_t>(sizes), list, codes.size(0));
+    check_list(op, list, data_of<int64_t>(starts)[list], data_of<int64_t>(sizes)[list], codes.size(0));
     rows += data_of<int64_t>(sizes)[list];
   }
   Tensor sums = torch::stable::new_empty(tables, {rows}, ScalarType::Float);
@@ -229,6 +246,7 @@ Tensor decode_product_codes_cpu(const Tensor& codes, const Tensor& centroids, in
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {
   m.impl("search_product_codes", TORCH_BOX(&search_product_codes_cpu));
   m.impl("range_search_product_codes", TORCH_BOX(&range_search_product_codes_cpu));
+  m.impl("search_nearest_product_codes", TORCH_BOX(&search_nearest_product_codes_cpu));
   m.impl("product_sums", TORCH_BOX(&product_sums_cpu));
   m.impl("product_tables", TORCH_BOX(&product_tables_cpu));
   m.impl("encode_product_codes", TORCH_BOX(&encode_product_codes_cpu));

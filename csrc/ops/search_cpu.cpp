@@ -7,6 +7,7 @@
 #include "kernels/cpu/kernels.h"
 #include "ops/packed_keys.h"
 #include "ops/parallel.h"
+#include "ops/tensor_of.h"
 
 namespace fastret::ops {
 
@@ -54,13 +55,6 @@ std::tuple<Tensor, Tensor> search_cpu(const Tensor& queries, const Tensor& keys,
   return {scores, ids};
 }
 
-template <class T>
-Tensor tensor_of(const std::vector<T>& values, const Tensor& like, ScalarType type) {
-  Tensor tensor = torch::stable::new_empty(like, {int64_t(values.size())}, type);
-  std::copy(values.begin(), values.end(), static_cast<T*>(tensor.mutable_data_ptr()));
-  return tensor;
-}
-
 std::tuple<Tensor, Tensor, Tensor> range_search_cpu(
     const Tensor& queries, const Tensor& keys, double threshold, int64_t metric, int64_t first_pass,
     const OptionalTensor& panels, const OptionalTensor& facts, const OptionalTensor& frame,
@@ -78,8 +72,7 @@ std::tuple<Tensor, Tensor, Tensor> range_search_cpu(
   params.packed = keys_of(packed);
   params.first_pass = int(first_pass);
   const cpu::RangeFound found = cpu::range_search(params, TorchThreads(q.size(0) * x.numel()));
-  return {tensor_of(found.lims, q, ScalarType::Long), tensor_of(found.scores, q, ScalarType::Float),
-          tensor_of(found.ids, q, ScalarType::Long)};
+  return {tensor_of(found.lims, q), tensor_of(found.scores, q), tensor_of(found.ids, q)};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {

@@ -215,6 +215,22 @@ def test_bad_input_is_refused_in_one_sentence(generator: Generator) -> None:
     levels = torch.full((20,), 9, dtype=torch.int32)
     with pytest.raises(RuntimeError, match="hnsw_add_: levels must be from 1 to 3"):
         op.hnsw_add_(vectors, 0, levels, graph.offsets, graph.level_starts, 2, 9, 0.2, False, tables[2], graph.entry)
+    with pytest.raises(RuntimeError, match="hnsw_add_: levels must be from 1 to 3"):  # of old vectors, too
+        op.hnsw_add_(vectors, 19, levels, graph.offsets, graph.level_starts, 2, 9, 0.2, False, tables[2], graph.entry)
+    with pytest.raises(RuntimeError, match="hnsw_add_: prune_headroom must be a number, got NaN"):
+        hnsw_add(vectors, 20, graph, prune_headroom=float("nan"))
+
+
+def test_a_damaged_graph_is_searched_within_its_tables(generator: Generator) -> None:
+    vectors = torch.randn(50, 6, generator=generator)
+    graph = built(vectors)
+    graph.neighbors[::3] = 2**31 - 1
+    graph.neighbors[1::3] = -(2**31)
+    graph.offsets[1:-1:2] = 2**62
+    graph.offsets[:-1:4] = -(2**62)
+    graph.level_starts = torch.tensor([0, 8, 12, 2**31 - 1], dtype=torch.int32)
+    _, ids, counts = hnsw_search(vectors, vectors, graph, 5)
+    assert int(ids.min()) >= -1 and int(ids.max()) < 50 and counts.searches == 50
 
 
 def test_opcheck(generator: Generator) -> None:

@@ -206,7 +206,7 @@ def test_bad_input_is_named() -> None:
     tables = torch.zeros(1, 4, 256)
     with pytest.raises(RuntimeError, match="search_product_codes: probes must name lists below 1, got 1"):
         ops.search_product_codes(tables, lists, torch.tensor([[1]]), 8, 1, largest=True)
-    with pytest.raises(RuntimeError, match="list 0 must lie within the 9 rows of codes, got start 0 and size 10"):
+    with pytest.raises(RuntimeError, match="list 0 must lie within the 9 rows, got start 0 and size 10"):
         longer = lists._replace(sizes=torch.tensor([10]))
         ops.search_product_codes(tables, longer, torch.tensor([[0]]), 8, 1, largest=True)
     with pytest.raises(ValueError, match="k must not be negative"):

@@ -1,6 +1,6 @@
 // Hierarchical navigable small worlds (Malkov and Yashunin, arXiv:1603.09320) in the tables that FAISS keeps.
-// Inputs are checked by the caller (csrc/ops/hnsw_cpu.cpp), but for the neighbours: what is no vector ends a
-// list.
+// Inputs are checked by the caller (csrc/ops/hnsw_cpu.cpp), but for what a search would have to read whole
+// tables for: a neighbour that is no vector ends a list, and offsets beyond the table make it empty.
 #pragma once
 #include <vector>
 
@@ -20,6 +20,7 @@ struct HnswGraph {
   int32_t entry_point, max_level;  // -1, -1: an empty graph
 
   const float* vector(int64_t id) const { return vectors + id * dim; }
+  bool has(int32_t id) const { return id >= 0 && id < count; }
 };
 
 struct HnswAddParams {

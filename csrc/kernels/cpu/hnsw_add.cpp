@@ -23,14 +23,16 @@ class Linker {
     const Node nearest = walker_.descend(vector, top);
     for (int32_t level = top; level >= 0; --level) {
       const int64_t everywhere = graph_.count;
-      walker_.walk(vector, nearest, level, p_.ef_construction, everywhere, everywhere, [](Node) {});
+      walker_.walk(vector, nearest, level, std::min(p_.ef_construction, everywhere), everywhere, everywhere,
+                   [](Node) {});
       nodes_.assign(walker_.pool.begin(), walker_.pool.end());
       const int64_t room = list_length(level);
       if (int64_t(nodes_.size()) >= room) prune(room, room, level);
-      int32_t* list = list_of(id, level);
+      int32_t *list = list_of(id, level), *end = list + room;
       // Farthest first, as FAISS has it.
       for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node)
         if (node->id() != id) *list++ = node->id();
+      std::fill(list, end, -1);
     }
   }
 
@@ -38,7 +40,7 @@ class Linker {
   void link_back(int32_t id, int32_t level, const std::vector<int32_t>& sources) {
     int32_t* list = list_of(id, level);
     const int64_t room = list_length(level);
-    ids_.assign(list, std::find(list, list + room, -1));
+    ids_.assign(list, std::find_if(list, list + room, [&](int32_t other) { return !graph_.has(other); }));
     const size_t before = ids_.size();
     for (const int32_t source : sources)
       if (std::find(ids_.begin(), ids_.begin() + int64_t(before), source) == ids_.begin() + int64_t(before))
@@ -72,13 +74,13 @@ class Linker {
     kept_.clear();
     dropped_.clear();
     for (const Node node : nodes_) {
+      if (int64_t(kept_.size()) >= most) break;
       if (is_nearer_to_kept(node)) {
         dropped_.push_back(node);
         continue;
       }
       kept_.push_back(node);
       kept_ids_.push_back(node.id());
-      if (int64_t(kept_.size()) >= most) break;
     }
     if (p_.keep_max_size_level0 && level == 0)
       for (const Node node : dropped_)
@@ -141,8 +143,9 @@ void add_batch(const HnswGraph& graph, const HnswAddParams& p, const int32_t* id
     for (int32_t level = 0; level < p.levels[ids[i]]; ++level)
       for (int32_t at = graph.level_starts[level]; at < graph.level_starts[level + 1]; ++at) {
         const int32_t neighbor = p.neighbors[graph.offsets[ids[i]] + at];
-        if (neighbor < 0) break;
-        links.push_back({level, neighbor, ids[i]});
+        if (!graph.has(neighbor)) break;
+        // The lists of a damaged graph may lead to vectors that are not on their level.
+        if (level < p.levels[neighbor]) links.push_back({level, neighbor, ids[i]});
       }
   std::sort(links.begin(), links.end());
   std::vector<size_t> starts;  // of the links to one list

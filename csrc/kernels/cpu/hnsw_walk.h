@@ -118,11 +118,13 @@ class Walker {
  public:
   explicit Walker(const HnswGraph& graph)
       : graph_(graph),
+        num_places_(graph.offsets[graph.count]),
         sums_of_(row_sums()),
         term_(graph.metric == Metric::l2 ? Term::squared_difference : Term::product),
         visited_(graph.count) {
+    // A level without vectors may have lists of any length, which no table holds.
     for (int64_t level = 0; level < graph.num_levels; ++level)
-      make_room(graph.level_starts[level + 1] - graph.level_starts[level]);
+      make_room(std::min<int64_t>(graph.level_starts[level + 1] - graph.level_starts[level], num_places_));
     ids_.resize(rows_.size());
   }
 
@@ -201,17 +203,16 @@ class Walker {
   Range list_of(int32_t id, int32_t level) const {
     Range list = places_of(id, level);
     int64_t end = list.begin;
-    while (end < list.end && is_vector(graph_.neighbors[end])) ++end;
+    while (end < list.end && graph_.has(graph_.neighbors[end])) ++end;
     return {list.begin, end};
   }
 
   Range places_of(int32_t id, int32_t level) const {
     const int64_t start = graph_.offsets[id], end = graph_.offsets[id + 1];
+    if (start < 0 || start > end || end > num_places_) return {0, 0};  // nobody has checked all offsets
     // A vector that is not on the level, though a list there names it, has no neighbours on it.
     return {start + graph_.level_starts[level], std::min(end, start + graph_.level_starts[level + 1])};
   }
-
-  bool is_vector(int32_t id) const { return uint64_t(int64_t(id)) < uint64_t(graph_.count); }
 
   void prefetch_list(int32_t id, int32_t level) const {
     const Range list = places_of(id, level);
@@ -232,6 +233,7 @@ class Walker {
   }
 
   const HnswGraph& graph_;
+  int64_t num_places_;
   RowSums sums_of_;
   Term term_;
   Visited visited_;

@@ -145,6 +145,51 @@ void check_graph(int64_t count, int64_t dim, Metric metric, Family family, uint6
   });
 }
 
+// Graphs as damaged files have them are searched and added to within the bounds of their tables.
+void check_damaged(const char* isa) {
+  constexpr int64_t kCount = 60, kDim = 5;
+  Random random(17);
+  Vectors vectors(kCount, kDim, DType::f32), queries(3, kDim, DType::f32);
+  fill(vectors, kFamilies[0], random);
+  fill(queries, kFamilies[0], random);
+  const auto search = [&](const cpu::HnswGraph& graph) {
+    float scores[3 * 4];
+    int64_t ids[3 * 4];
+    cpu::hnsw_search(graph, queries.view(), {8}, 4, scores, ids, threads<2>());
+    for (const int64_t id : ids) expect(id >= -1 && id < kCount, "hnsw_search, ", isa, ": id ", id);
+  };
+  {
+    Built built(vectors, Metric::l2, threads<1>());
+    for (int32_t& neighbor : built.neighbors) neighbor = int32_t(random() % (kCount + 4)) - 2;
+    search(built.graph);
+    for (int64_t i = 0; i < kCount; i += 2) built.offsets[size_t(i)] = int64_t(random()) >> random() % 64;
+    search(built.graph);
+    // A level of which no vector is.
+    const int32_t level_starts[] = {0, 16, 24, 32, 0x7fffffff};
+    built.graph.level_starts = level_starts;
+    built.graph.num_levels = 4;
+    search(built.graph);
+  }
+  // Of two new vectors one is on all levels, the highest of which has no room, and old lists of all levels
+  // name the other. Each in turn is the last of the table.
+  for (const int64_t high : {kCount - 2, kCount - 1}) {
+    const int32_t level_starts[] = {0, 16, 24, 24};
+    std::vector<int32_t> levels(kCount, 1);
+    levels[0] = levels[size_t(high)] = 3;
+    std::vector<int64_t> offsets{0};
+    for (const int32_t level : levels) offsets.push_back(offsets.back() + level_starts[level]);
+    ExactArray<int32_t> neighbors(size_t(offsets.back()));
+    std::fill_n(neighbors.data(), neighbors.size(), 0x7fffffff);
+    std::fill_n(neighbors.data(), offsets[kCount - 2], int32_t(2 * kCount - 3 - high));
+    for (int64_t i = 0; i < kCount - 2; ++i) neighbors[size_t(offsets[size_t(i)] + 5)] = -2;
+    const cpu::HnswGraph graph{vectors.row(0),   kCount, kDim, Metric::l2, offsets.data(), level_starts, 3,
+                               neighbors.data(), 0,      2};
+    cpu::hnsw_add({graph, kCount - 2, levels.data(), nullptr, neighbors.data(), INT64_MAX, 0.2f, false},
+                  threads<2>());
+    search(graph);
+  }
+}
+
 }  // namespace
 
 void test_hnsw() {
@@ -153,6 +198,7 @@ void test_hnsw() {
     for (const int64_t dim : {0, 1, 15, 16, 17, 64, 100}) check_row_sums(dim, family, ++seed);
   for (const Metric metric : {Metric::inner_product, Metric::l2})
     for (const Family family : kFamilies) check_graph(400, 19, metric, family, ++seed);
+  for_each_set([](const Primitives& isa) { check_damaged(isa.name); });
   for (const int64_t count : {0, 1, 2, 33}) check_graph(count, 5, Metric::l2, kFamilies[0], ++seed);
 }
 
