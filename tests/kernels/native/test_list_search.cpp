@@ -48,7 +48,7 @@ class ListWork {
     if (c.codec == Codec::float32) {
       Vectors rows(int64_t(ids_.size()), c.dim, DType::f32);
       fill(rows, c.family, random);
-      std::memcpy(codes_.data(), rows.view().data, codes_.size());
+      std::copy_n(static_cast<const uint8_t*>(rows.view().data), codes_.size(), codes_.data());
     }
     for (size_t d = 0; d < ranges_.size(); ++d) ranges_[d] = bell(random);
     std::vector<int64_t> order(ids_.size());
@@ -101,8 +101,11 @@ class ListWork {
   // As inverted_lists.h says.
   void decode(int64_t at, float* row) const {
     const uint8_t* code = codes_.data() + at * code_bytes(c_.codec, c_.dim);
-    if (c_.codec == Codec::float32) std::memcpy(row, code, size_t(c_.dim) * sizeof(float));
-    for (int64_t d = 0; c_.codec != Codec::float32 && d < c_.dim; ++d) {
+    for (int64_t d = 0; d < c_.dim; ++d) {
+      if (c_.codec == Codec::float32) {
+        std::memcpy(row + d, code + d * int64_t(sizeof(float)), sizeof(float));
+        continue;
+      }
       const int level = c_.codec == Codec::bits8 ? code[d] : code[d / 2] >> (d % 2 * 4) & 15;
       const float share = (float(level) + 0.5f) / (c_.codec == Codec::bits8 ? 255.0f : 15.0f);
       row[d] = ranges_[size_t(d)] + share * ranges_[size_t(c_.dim + d)];
