@@ -12,6 +12,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/error_bound.cpp
   ${KERNELS_DIR}/cpu/extra_scores.cpp
   ${KERNELS_DIR}/cpu/first_pass.cpp
+  ${KERNELS_DIR}/cpu/kmeans_step.cpp
   ${KERNELS_DIR}/cpu/key_panels.cpp
   ${KERNELS_DIR}/cpu/query_block.cpp
   ${KERNELS_DIR}/cpu/scan.cpp

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import fastret.faiss as ours
-from fastret.faiss.centroids import nearest_of_few
 from fastret.faiss.pointers import swig_ptr
 
 theirs = pytest.importorskip("faiss")
@@ -129,22 +128,6 @@ def test_no_weight_at_all_splits_the_largest_cluster_as_faiss_does() -> None:
 @pytest.mark.parametrize(("n", "k"), [(30, 30), (400, 1), (31, 30)])
 def test_as_many_points_as_clusters_and_a_single_cluster(n: int, k: int) -> None:
     assert_same_run(*trained(k, uniform(n), {}))
-
-
-@pytest.mark.parametrize(("k", "dim"), [(1, 4), (2, 4), (3, 16), (200, 16), (256, 8), (300, 5), (1000, 8)])
-def test_few_centroids_are_compared_with_every_vector(k: int, dim: int) -> None:
-    x = uniform(5000, dim)
-    distances, nearest = nearest_of_few(torch.from_numpy(x), torch.from_numpy(x[:k]))
-    expected_distances, expected = ours.knn(x, x[:k], 1)
-    # Both distances are rounded float64 sums; float32 may tell two nearest apart in another way.
-    np.testing.assert_allclose(distances.numpy(), expected_distances[:, 0], rtol=2 * dim * EPS)
-    np.testing.assert_array_equal(nearest.numpy(), expected[:, 0])
-
-
-def test_of_equal_centroids_the_first_is_nearest() -> None:
-    distances, nearest = nearest_of_few(torch.ones(3, 4), torch.ones(5, 4))
-    assert nearest.tolist() == [0, 0, 0]
-    assert distances.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("k", [50, 600])

@@ -1,4 +1,4 @@
-"""The steps of k-means on tensors: nearest centroids, means of their points, and empty clusters split as FAISS does."""
+"""The steps of k-means on tensors: means of the points of each cluster, and empty clusters split as FAISS does."""
 
 from __future__ import annotations
 
@@ -9,29 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from ..ops.product_codes import encode_product_codes
 from .random import RandomGenerator
 
-# K x D up to which it is faster to compare a row with every centroid in float32 than to search for it.
-FEW_CENTROID_NUMBERS = 1 << 13
-_TOGETHER = 4096  # rows whose distances are computed in the cache
 _APART = 1 / 1024  # relative, between the halves of a split cluster: a bit above the epsilon of float16
-
-
-def nearest_of_few(rows: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared distances [N] and numbers [N] of the nearest of centroids [K, D], K x D <= FEW_CENTROID_NUMBERS.
-
-    Distances are compared in float32, as in FAISS; of equal ones the smaller number. On any instruction set the same.
-    """
-    k, d = centroids.shape
-    nbits = max(1, (k - 1).bit_length())
-    far = torch.full(((1 << nbits) - k, d), torch.inf)
-    codes = encode_product_codes(rows, torch.cat([centroids, far])[None], nbits)
-    nearest = (codes.long() * torch.tensor([1, 256])[: codes.shape[1]]).sum(1)
-    # In float64, whatever the order of the sum, its float32 is the same.
-    parts = zip(torch.split(rows, _TOGETHER), torch.split(nearest, _TOGETHER), strict=True)
-    distances = [(part.double() - centroids[numbers]).square_().sum(1) for part, numbers in parts]
-    return torch.cat(distances).float(), nearest
 
 
 class Means(NamedTuple):
@@ -67,6 +47,8 @@ def split_clusters(means: Means, n: int) -> int:
     centroids, weights = means.means.numpy(), means.weights.numpy()
     k, d = centroids.shape
     empty = np.flatnonzero(weights == 0)
+    if not len(empty):
+        return 0
     draws = _Draws()
     stretch = np.where(np.arange(d) % 2 == 0, 1 + _APART, 1 - _APART).astype(np.float32)
     for cluster in empty:

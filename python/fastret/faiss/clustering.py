@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..ops.kmeans_step import KMeansStep, kmeans_step
 from .arrays import code_rows, float32_rows
-from .centroids import FEW_CENTROID_NUMBERS, Means, means_of, nearest_of_few, split_clusters
+from .centroids import Means, means_of, split_clusters
 from .first_centroids import ClusteringInitMethod_RANDOM, first_centroids
 from .flat import IndexFlat, IndexFlatL2
 from .index import Index
@@ -23,6 +24,8 @@ from .struct import FaissObject
 from .vectors import Float32Vector, ObjectVector, VectorField
 
 _REDO_SEEDS = 15486557  # between the seeds of two runs
+# K x D up to which it is faster to compare a row with every centroid in float32 than to search for it.
+_FEW_NUMBERS = 1 << 13
 
 
 class ClusteringParameters(FaissObject):
@@ -203,40 +206,48 @@ class Clustering(ClusteringParameters):
         frozen = given if self.frozen_centroids else 0
         weighted = rows if weights is None else rows * weights[:, None]
         objective = previous = 0.0
+        few = self._are_few(index)
         _refill(index, self._centroids)
         queries = rows.to(index._device)
         for i in range(self.niter):
             search_started = time.perf_counter()
-            if self._are_few(index):
-                scores, nearest = nearest_of_few(rows, self._centroids)
+            if few:
+                step = kmeans_step(rows, self._centroids, weights)
+                searched += time.perf_counter() - search_started
             else:
                 scores, nearest = (found[:, 0].cpu() for found in index.search(queries, 1))
-            searched += time.perf_counter() - search_started
-            if int(nearest.min()) < 0:
-                raise RuntimeError(f"{self._named('train')}: the index found no centroid for some of the vectors")
-            # Summed as in FAISS: from this depends where it stops.
-            objective = float(np.cumsum(scores.numpy(), dtype=np.float32)[-1])
-            means = means_of(weighted, nearest, self.k, weights)
-            means = Means(means.means[frozen:], means.weights[frozen:])
+                searched += time.perf_counter() - search_started
+                step = self._step(weighted, scores, nearest, weights)
+            objective = float(step.objective)
+            means = Means(step.means[frozen:], step.weights[frozen:])
             splits = split_clusters(means, len(rows))
             self._centroids = self._finished(torch.cat([self._centroids[:frozen], means.means]))
-            index.reset()
-            if self.update_index:
-                index.train(self._centroids)
-            index.add(self._centroids)
+            if not few:
+                index.reset()
+                if self.update_index:
+                    index.train(self._centroids)
+                index.add(self._centroids)
             self.iteration_stats.push_back(
-                _statistics(
-                    objective, time.perf_counter() - started, searched, imbalance_factor(nearest, self.k), splits
-                )
+                _statistics(objective, time.perf_counter() - started, searched, _imbalance(step.sizes), splits)
             )
             self._say(f"  iteration {i}: objective {objective:g}, {splits} empty clusters, searches {searched:.2f} s")
             if i and abs(previous - objective) <= self.early_stop_threshold * abs(previous):
                 break
             previous = objective
+        if few:
+            _refill(index, self._centroids)
         return objective, searched
 
+    def _step(self, weighted: Tensor, scores: Tensor, nearest: Tensor, weights: Tensor | None) -> KMeansStep:
+        if int(nearest.min()) < 0:
+            raise RuntimeError(f"{self._named('train')}: the index found no centroid for some of the vectors")
+        # Summed as in FAISS: from this depends where it stops.
+        objective = torch.from_numpy(np.cumsum(scores.numpy(), dtype=np.float32))[-1]
+        means = means_of(weighted, nearest, self.k, weights)
+        return KMeansStep(*means, torch.bincount(nearest, minlength=self.k), objective)
+
     def _are_few(self, index: Index) -> bool:
-        few = self.k * self.d <= FEW_CENTROID_NUMBERS
+        few = self.k * self.d <= _FEW_NUMBERS
         return few and type(index) in (IndexFlat, IndexFlatL2) and index.metric_type == METRIC_L2
 
     def _finished(self, centroids: Tensor) -> Tensor:
@@ -277,8 +288,12 @@ def _statistics(
 
 def imbalance_factor(nearest: Tensor, k: int) -> float:
     """k times the sum of the squared shares of the clusters: 1 where all are of a size."""
-    sizes = torch.bincount(nearest, minlength=k).double()
-    return float(k * sizes.square().sum() / sizes.sum().square())
+    return _imbalance(torch.bincount(nearest, minlength=k))
+
+
+def _imbalance(sizes: Tensor) -> float:
+    shares = sizes.numpy().astype(np.float64)
+    return float(len(shares) * shares.dot(shares) / shares.sum() ** 2)
 
 
 def kmeans_clustering(d: int, n: int, k: int, x: Pointer, centroids: Pointer) -> float:

@@ -15,7 +15,6 @@ from .clustering import Clustering, ClusteringParameters
 from .flat import IndexFlatL2
 from .index import Index
 from .pointers import Pointer, rev_swig_ptr
-from .search_parameters import SearchParameters
 from .struct import FaissObject
 from .vectors import Float32Vector, VectorField
 
@@ -132,7 +131,7 @@ class ProductQuantizer(FaissObject):
         clustering.verbose = clustering.verbose or self.verbose
         if start is not None:
             clustering._centroids = start.clone()
-        index = self.assign_index if self.assign_index is not None else NearestCentroid(self.dsub, self.nbits)
+        index = self.assign_index if self.assign_index is not None else IndexFlatL2(self.dsub)
         clustering.train(rows, index)
         return clustering._centroids.reshape(self.ksub, self.dsub)
 
@@ -158,21 +157,3 @@ class ProductQuantizer(FaissObject):
         nx = operator.index(nx)
         rows = torch.from_numpy(np.array(rev_swig_ptr(x, nx * self.d), np.float32).reshape(nx, self.d))
         rev_swig_ptr(out, nx * self.M * self.ksub)[:] = self._tables(rows, squared_l2).reshape(-1).numpy()
-
-
-class NearestCentroid(IndexFlatL2):
-    """The one nearest of 2^nbits vectors of few dimensions, which the encoder finds fastest."""
-
-    _nbits: int
-
-    def __init__(self, d: int, nbits: int) -> None:
-        super().__init__(d)
-        self._nbits = nbits
-
-    def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
-        if k != 1 or self.ntotal != 1 << self._nbits:
-            return super()._search(rows, k, params)
-        centroids = self.vectors
-        codes = encode_product_codes(rows, centroids[None], self._nbits)
-        nearest = codes[:, 0].long() if self._nbits <= 8 else codes.view(torch.uint16)[:, 0].long()
-        return (rows - centroids[nearest]).square().sum(1, keepdim=True), nearest[:, None]
