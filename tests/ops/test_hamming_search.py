@@ -134,5 +134,5 @@ def test_bad_arguments_are_told_in_one_sentence(generator: Generator) -> None:
     lists = ProbedLists(torch.arange(50), torch.tensor([0]), torch.tensor([50]), torch.ones(3, 1, dtype=torch.int64))
     with pytest.raises(RuntimeError, match="hamming_search: probes must be below 1, got 1"):
         hamming_search(queries, keys, 1, lists=lists)
-    with pytest.raises(RuntimeError, match="hamming_search: list 0 must lie within the 50 rows, got start 1 and size 50"):
+    with pytest.raises(RuntimeError, match="list 0 must lie within the 50 rows, got start 1 and size 50"):
         hamming_search(queries, keys, 1, lists=lists._replace(starts=torch.tensor([1])))
