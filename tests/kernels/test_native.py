@@ -90,5 +90,6 @@ def test_every_group_is_run(address_build: Path) -> None:
 
 
 def test_threads_share_nothing_unguarded(thread_build: Path) -> None:
-    result = run(thread_build / "native_tests", "search_in_threads", "select_k", "hamming", "hnsw")
+    groups = ("search_in_threads", "list_search", "select_k", "hamming", "hnsw", "product_codes")
+    result = run(thread_build / "native_tests", *groups)
     assert result.returncode == 0, result.stderr
