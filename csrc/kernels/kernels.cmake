@@ -27,6 +27,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/list_rows.cpp
   ${KERNELS_DIR}/cpu/list_scan.cpp
   ${KERNELS_DIR}/cpu/list_search.cpp
+  ${KERNELS_DIR}/cpu/nearest_lists.cpp
   ${KERNELS_DIR}/cpu/select_k.cpp
   ${KERNELS_DIR}/cpu/pair_scores.cpp
   ${KERNELS_DIR}/cpu/pairwise_scores.cpp

@@ -155,7 +155,7 @@ def test_bad_lists(change: dict[str, object], sentence: str) -> None:
         torch.zeros(4, 8, dtype=torch.uint8), torch.arange(4), torch.tensor([0, 2]), torch.tensor([2, 2])
     )
     with pytest.raises(RuntimeError, match=re.escape(f"search_lists: {sentence}")):
-        search_lists(torch.zeros(1, 2), lists._replace(**change), torch.zeros(1, 1, dtype=torch.int64), 1)
+        search_lists(torch.zeros(1, 2), lists._replace(**change), torch.tensor([[0, 1]]), 1)
     with pytest.raises(RuntimeError, match="search_lists: probes must be below 2, got 2"):
         search_lists(torch.zeros(1, 2), lists, torch.tensor([[2]]), 1)
 

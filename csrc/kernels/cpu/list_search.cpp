@@ -13,6 +13,8 @@ namespace fastret::cpu {
 namespace {
 
 constexpr int64_t kCandidateBytes = 128 << 20;  // held at once, by the queries of a block
+// A first pass over so little, which queries rarely share, costs more than it saves.
+constexpr int64_t kFewQueries = 4, kFewValues = 1 << 16;
 
 float round_down(double value) {
   return float(value - std::abs(value) * 0x1p-22 - 0x1p-140);
@@ -29,6 +31,9 @@ class BestRows {
       return position < other.position;
     }
   };
+
+  // No row of a smaller value can enter.
+  float threshold() const { return threshold_; }
 
   // In any order.
   void push(size_t k, Row row) {
@@ -143,6 +148,17 @@ class BestKeeper {
   std::vector<float> values_, scratch_;
 };
 
+void write_best(const ListSearchParams& p, int64_t query, const std::vector<BestRows::Row>& best) {
+  const float nothing = -std::numeric_limits<float>::infinity();
+  const int64_t row = query * p.k;
+  for (int64_t j = 0; j < p.k; ++j) {
+    const bool there = j < int64_t(best.size());
+    // rank_value is its own inverse; + 0 keeps a zero distance from turning into -0.
+    p.scores[row + j] = rank_value(p.metric, there ? best[size_t(j)].value : nothing) + 0.0f;
+    p.positions[row + j] = there ? best[size_t(j)].position : -1;
+  }
+}
+
 class BlockListSearch {
  public:
   BlockListSearch(const ListSearchParams& params, const Parallel& parallel, const KeySet& shape,
@@ -173,7 +189,7 @@ class BlockListSearch {
         for (int64_t q = parts.queries(task).begin; q < parts.queries(task).end; ++q) {
           for (int64_t other = 1; other < parts.list_parts; ++other) keeper.take(*keepers[size_t(other)], q);
           overflowed[size_t(q)] = !keeper.finish(q);
-          if (!overflowed[size_t(q)]) write(q, keeper.sorted(q));
+          if (!overflowed[size_t(q)]) write_best(p_, block_.first() + q, keeper.sorted(q));
         }
       }
     });
@@ -191,20 +207,9 @@ class BlockListSearch {
         const std::vector<uint32_t> mine(queries.begin() + range.begin, queries.begin() + range.end);
         BestKeeper keeper(work_, {0, block_.size()}, p_.k, 0);
         ListScan<BestKeeper>(work_, keeper).run_exactly(mine);
-        for (const uint32_t q : mine) write(q, keeper.sorted(q));
+        for (const uint32_t q : mine) write_best(p_, block_.first() + q, keeper.sorted(q));
       }
     });
-  }
-
-  void write(int64_t q, const std::vector<BestRows::Row>& best) {
-    const float nothing = -std::numeric_limits<float>::infinity();
-    const int64_t row = (block_.first() + q) * p_.k;
-    for (int64_t j = 0; j < p_.k; ++j) {
-      const bool there = j < int64_t(best.size());
-      // rank_value is its own inverse; + 0 keeps a zero distance from turning into -0.
-      p_.scores[row + j] = rank_value(p_.metric, there ? best[size_t(j)].value : nothing) + 0.0f;
-      p_.positions[row + j] = there ? best[size_t(j)].position : -1;
-    }
   }
 
   const ListSearchParams& p_;
@@ -212,6 +217,35 @@ class BlockListSearch {
   QueryBlock block_;
   ListWork work_;
 };
+
+// Scores every row that one query visits.
+void answer_directly(const ListSearchParams& p, int64_t query, ListRows& rows) {
+  RowReader reader(p.queries, 1);
+  const float* vector = reader.read(query, 0);
+  const double square = canonical_square(vector, p.lists.dim);
+  BestRows best;
+  int64_t left = p.probes.max_rows ? p.probes.max_rows : INT64_MAX;
+  for (int64_t i = 0; i < p.probes.per_query && left > 0; ++i) {
+    const int64_t list = p.probes.lists[query * p.probes.per_query + i];
+    if (list < 0) continue;
+    const int64_t visited = std::min(left, p.lists.sizes[list]), end = p.lists.starts[list] + visited;
+    left -= visited;
+    for (int64_t first = end - visited; first < end; first += kRowsPerCall) {
+      const int size = int(std::min<int64_t>(kRowsPerCall, end - first));
+      const float* keys[kRowsPerCall];
+      for (int r = 0; r < size; ++r) keys[r] = rows.read({list, first + r}, r);
+      float scores[kRowsPerCall];
+      score_keys(p.metric, vector, square, keys, nullptr, size, p.lists.dim, scores);
+      for (int r = 0; r < size; ++r) {
+        const int64_t position = first + r;
+        const float value = rank_value(p.metric, scores[r]);
+        if (value >= best.threshold() && (!p.lists.allowed || p.lists.allowed[position]))
+          best.push(size_t(p.k), {value, p.lists.ids[position], position});
+      }
+    }
+  }
+  write_best(p, query, best.sorted(size_t(p.k)));
+}
 
 // The most rows that some query visits.
 int64_t most_rows(const ListSearchParams& p) {
@@ -232,8 +266,15 @@ int64_t most_rows(const ListSearchParams& p) {
 void search_lists(const ListSearchParams& params, const Parallel& parallel) {
   if (params.k == 0 || params.queries.rows == 0) return;
   const DefaultFloatEnvironment environment;
+  const int64_t most = most_rows(params);
+  const bool little = params.queries.rows <= kFewQueries && most * params.lists.dim <= kFewValues;
+  if (little) {
+    ListRows rows(params.lists, kRowsPerCall);
+    for (int64_t q = 0; q < params.queries.rows; ++q) answer_directly(params, q, rows);
+    return;
+  }
   const KeySet shape = shape_of_lists(params.lists, params.metric);
-  const int64_t within_reach = std::min(params.k, most_rows(params));
+  const int64_t within_reach = std::min(params.k, most);
   const int64_t capacity = std::max<int64_t>(128, within_reach + within_reach / 2 + 64);
   const int64_t block = std::clamp<int64_t>(kCandidateBytes / (12 * capacity), 16, 4096);
   const int64_t blocks = (params.queries.rows + block - 1) / block;

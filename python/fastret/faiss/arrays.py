@@ -20,6 +20,8 @@ def real_rows(operation: str, x: Any) -> Tensor:
 
     Raises TypeError for what is not real numbers, ValueError unless 2-D.
     """
+    if _is_plain(x):
+        return torch.from_numpy(x)
     if isinstance(x, Tensor):
         x = x.detach()
         if x.is_complex():
@@ -34,6 +36,11 @@ def real_rows(operation: str, x: Any) -> Tensor:
     if rows.dim() != 2:
         raise ValueError(f"{operation}: vectors must be [n, d], got {list(rows.shape)}")
     return rows
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether it is what most calls bring, which needs no further look."""
+    return type(x) is np.ndarray and x.dtype == np.float32 and x.ndim == 2 and x.flags.carray
 
 
 def float32_rows(operation: str, x: Any, d: int | None = None, device: torch.device | str = "cpu") -> Tensor:
@@ -81,6 +88,8 @@ def positive_k(operation: str, k: Any) -> int:
 
 def in_kind_of(x: Any, result: Tensor) -> Any:
     """`result` as a tensor or a CuPy array beside `x` if that is one, else as numpy."""
+    if type(x) is np.ndarray:
+        return result.numpy(force=True)
     if isinstance(x, Tensor):
         # torch hardly computes with uint64; FAISS's contrib.torch_utils gives int64, too.
         return result.to(x.device, torch.int64 if result.dtype == torch.uint64 else result.dtype)
@@ -101,7 +110,7 @@ def fill(operation: str, out: Any, result: Any) -> Any:
 
 def padded(scores: Tensor, ids: Tensor, metric: int) -> Tensor:
     """`scores` [n, k] with the worst float32 where there is no neighbour: id -1, at the end of a row."""
-    if not ids.is_cuda and not (ids.numpy()[:, -1:] < 0).any():
+    if not ids.is_cuda and not np.count_nonzero(ids.numpy()[:, -1:] < 0):
         return scores
     return scores.masked_fill(ids < 0, -FLT_MAX if is_similarity_metric(metric) else FLT_MAX)
 
@@ -110,6 +119,6 @@ def within_float32(scores: Tensor, ids: Tensor, metric: Metric) -> tuple[Tensor,
     """As FAISS, whose search starts from the worst float32: no infinitely bad key is a neighbour, its id is -1."""
     worst = torch.inf if metric == "l2" else -torch.inf
     # Rows are best first: the last column tells whether there is any, in numpy for its lower cost per call.
-    if not scores.is_cuda and not (scores.numpy()[:, -1:] == worst).any():
+    if not scores.is_cuda and not np.count_nonzero(scores.numpy()[:, -1:] == worst):
         return scores, ids
     return scores, ids.masked_fill(scores == worst, -1)

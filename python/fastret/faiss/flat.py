@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -153,6 +154,11 @@ class IndexFlat(IndexFlatCodes):
         vectors = self.vectors[order]
         self._stored.reset()
         self._stored.add(vectors)
+
+
+def is_plain_flat(index: Index | None) -> TypeGuard[IndexFlat]:
+    """Whether an index is flat and in the CPU's memory, and of none of the kinds that search in a way of their own."""
+    return type(index) in (IndexFlat, IndexFlatL2, IndexFlatIP)
 
 
 class IndexFlatIP(IndexFlat):

@@ -181,9 +181,12 @@ class Index(PointerMethods, FaissObject):
         rows, k = self._rows("search", x), positive_k(operation, k)
         self._require_trained("search")
         params = self._params("search", params)
-        parts: list[tuple[Tensor, Tensor]] = []
-        self._in_parts("search", len(rows), lambda part: parts.append(self._search(rows[part], k, params)))
-        scores, ids = parts[0] if len(parts) == 1 else (torch.cat(column) for column in zip(*parts, strict=True))
+        if self.verbose:
+            parts: list[tuple[Tensor, Tensor]] = []
+            self._in_parts("search", len(rows), lambda part: parts.append(self._search(rows[part], k, params)))
+            scores, ids = (torch.cat(column) for column in zip(*parts, strict=True))
+        else:
+            scores, ids = self._search(rows, k, params)
         scores = self._padded(scores, ids)
         return fill(operation, D, in_kind_of(x, scores)), fill(operation, I, in_kind_of(x, ids))
 

@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..ops.search_lists import Codec, InvertedRows, range_search_lists, search_lists
+from ..ops.search_nearest_lists import FoundNearest, Nearest, search_nearest_lists
 from .arrays import within_float32
 from .extra_metrics import extra_range_search, extra_search
 from .index import Index
+from .inverted_lists import Arena
 from .ivf import IndexIVF, Visit
 from .metrics import METRIC_L2, metric_name
 from .scalar_quantizer import ScalarQuantizer
@@ -20,14 +22,14 @@ from .scalar_quantizer import ScalarQuantizer
 class IndexIVFRows(IndexIVF):
     """The base of inverted files whose codes stand for rows, which searches score exactly. FAISS does not have it."""
 
-    def _inverted_rows(self, visit: Visit) -> InvertedRows:
+    def _inverted_rows(self, arena: Arena) -> InvertedRows:
         """The lists as the native search takes them."""
         raise RuntimeError(f"{type(self).__name__}: this kind of index stores no rows")
 
     def _scan(self, rows: Tensor, visit: Visit, k: int) -> tuple[Tensor, Tensor]:
         metric = metric_name(self.metric_type)
         if metric is not None:
-            lists = self._inverted_rows(visit)
+            lists = self._inverted_rows(visit.arena)
             found = search_lists(rows, lists, visit.probes, k, metric, allowed=visit.allowed, max_rows=visit.max_rows)
             return within_float32(*found, metric)
         scores, places = [torch.empty(0, k)], [torch.empty(0, k, dtype=torch.int64)]
@@ -37,10 +39,16 @@ class IndexIVFRows(IndexIVF):
             places.append(F.pad(positions, (0, 1), value=-1)[columns])
         return torch.cat(scores), torch.cat(places)
 
+    def _scan_nearest(self, rows: Tensor, nearest: Nearest, arena: Arena, k: int) -> FoundNearest | None:
+        metric = metric_name(self.metric_type)
+        if metric is None:
+            return None
+        return search_nearest_lists(rows, nearest, self._inverted_rows(arena), k, metric, max_rows=self.max_codes)
+
     def _scan_range(self, rows: Tensor, visit: Visit, radius: float) -> tuple[Tensor, Tensor, Tensor]:
         metric = metric_name(self.metric_type)
         if metric is not None:
-            lists = self._inverted_rows(visit)
+            lists = self._inverted_rows(visit.arena)
             return range_search_lists(rows, lists, visit.probes, radius, metric, allowed=visit.allowed)
         counts, scores, places = [0], [torch.empty(0)], [torch.empty(0, dtype=torch.int64)]
         for row, vectors, positions in self._visited(rows, visit):
@@ -82,8 +90,8 @@ class IndexIVFFlat(IndexIVFRows):
     def _decode_rows(self, codes: Tensor, list_nos: Tensor) -> Tensor:
         return codes.contiguous().view(torch.float32).reshape(len(codes), self.d)
 
-    def _inverted_rows(self, visit: Visit) -> InvertedRows:
-        return InvertedRows(*visit.arena)
+    def _inverted_rows(self, arena: Arena) -> InvertedRows:
+        return InvertedRows(*arena)
 
 
 _CODECS: dict[int, Codec] = {
@@ -135,7 +143,7 @@ class IndexIVFScalarQuantizer(IndexIVFRows):
         rows = self.sq._decode(codes)
         return rows + self._centroids_of(list_nos) if self.by_residual else rows
 
-    def _inverted_rows(self, visit: Visit) -> InvertedRows:
+    def _inverted_rows(self, arena: Arena) -> InvertedRows:
         ranges = self.sq._ranges if self.sq._has_ranges else None
-        centroids = self._coarse()._reconstruct_n(0, self.nlist).cpu() if self.by_residual else None
-        return InvertedRows(*visit.arena, _CODECS[self.sq.qtype], ranges, centroids)
+        centroids = self._all_centroids() if self.by_residual else None
+        return InvertedRows(*arena, _CODECS[self.sq.qtype], ranges, centroids)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from ..ops.product_codes import CodeLists, product_sums, range_search_product_codes, search_product_codes
+from ..ops.search_nearest_lists import FoundNearest, Nearest, search_nearest_product_codes
 from .index import Index
 from .inverted_lists import Arena
 from .ivf import IndexIVF, Visit
-from .metrics import METRIC_INNER_PRODUCT, METRIC_L2
+from .metrics import METRIC_INNER_PRODUCT, METRIC_L2, metric_name
 from .product_quantizer import TABLE_VALUES, ProductQuantizer
 from .vectors import AlignedTableFloat32, VectorField
 
@@ -78,6 +79,27 @@ class IndexIVFProductCodes(IndexIVF):
             return parts[0]
         scores, positions = zip(*parts, strict=True)
         return torch.cat(scores), torch.cat(positions)
+
+    def _scan_nearest(self, rows: Tensor, nearest: Nearest, arena: Arena, k: int) -> FoundNearest | None:
+        if self.metric_type not in (METRIC_INNER_PRODUCT, METRIC_L2):
+            return None
+        if self.by_residual and nearest.metric != metric_name(self.metric_type):
+            return None
+        terms = self._terms.of_all(arena, self) if self._has_terms else None
+        if terms is None and self._has_terms:
+            return None
+        pq = self.pq
+        return search_nearest_product_codes(
+            rows,
+            nearest,
+            pq._trained_centroids,
+            CodeLists(*arena, terms),
+            pq.nbits,
+            k,
+            largest=self._largest,
+            residual=self.by_residual,
+            max_rows=self.max_codes,
+        )
 
     def _scan_range(self, rows: Tensor, visit: Visit, radius: float) -> tuple[Tensor, Tensor, Tensor]:
         lists = self._code_lists(visit)
@@ -164,27 +186,40 @@ class _ListTerms:
     def __init__(self) -> None:
         self._terms = torch.empty(0)  # [capacity]
         self._known = np.ones(1, bool)  # [nlist + 1]; the last stands for probe -1
+        self._all_known, self._visits = False, 0
         self._codes: Tensor | None = None
         self._centroids: Tensor | None = None
         self._versions = (0, 0)
 
     def of(self, visit: Visit, index: IndexIVFProductCodes) -> Tensor:
         """[capacity] float32, right for the rows of the lists that are visited."""
-        codes, centroids = visit.arena.codes, index.pq._centroids
-        # Tensors count the changes in place.
-        versions = codes._version, centroids._version
-        if self._codes is not codes or self._centroids is not centroids or self._versions != versions:
-            self._codes, self._centroids, self._versions = codes, centroids, versions
-            self._known = np.arange(len(visit.arena.sizes) + 1) == len(visit.arena.sizes)
-            self._terms = torch.zeros(len(codes))
+        self._refresh(visit.arena, index)
         probes = visit.probes.numpy()
-        if not self._known[probes].all():
-            new = np.unique(probes[~self._known[probes]])
+        self._visits += probes.size
+        # After so many visits all lists cost no more than these did, and searches of few queries can count on them.
+        everything = self._visits >= len(self._known) and not self._all_known
+        if everything or not self._known[probes].all():
+            new = np.flatnonzero(~self._known) if everything else np.unique(probes[~self._known[probes]])
             norms = index.pq._trained_centroids.square().sum(-1)
             for part in torch.split(torch.from_numpy(new), max(1, TABLE_VALUES // norms.numel())):
                 self._compute(visit.arena, part, index, norms)
             self._known[new] = True
+            self._all_known = bool(self._known.all())
         return self._terms
+
+    def of_all(self, arena: Arena, index: IndexIVFProductCodes) -> Tensor | None:
+        """[capacity] float32, if every list was visited."""
+        self._refresh(arena, index)
+        return self._terms if self._all_known else None
+
+    def _refresh(self, arena: Arena, index: IndexIVFProductCodes) -> None:
+        codes, centroids = arena.codes, index.pq._centroids
+        # Tensors count the changes in place.
+        versions = codes._version, centroids._version
+        if self._codes is not codes or self._centroids is not centroids or self._versions != versions:
+            self._codes, self._centroids, self._versions = codes, centroids, versions
+            self._known = np.arange(len(arena.sizes) + 1) == len(arena.sizes)
+            self._terms, self._all_known, self._visits = torch.zeros(len(codes)), False, 0
 
     def _compute(self, arena: Arena, list_nos: Tensor, index: IndexIVFProductCodes, norms: Tensor) -> None:
         tables = index.pq._tables(index._centroids_of(list_nos), squared_l2=False).mul_(2).add_(norms)

@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..ops.cosine_scores import cosine_scores
+from ..ops.search_nearest_lists import Nearest
 from .index import Index
+from .inverted_lists import Arena
 from .ivf_pq import IndexIVFPQ
 from .metrics import METRIC_L2
 from .product_quantizer import ProductQuantizer
@@ -63,6 +65,9 @@ class IndexIVFPQR(IndexIVFPQ):
         left = rows - self._decode_rows(self._encode_rows(rows, list_nos), list_nos)
         left[list_nos < 0] = 0
         self._refine_codes = torch.cat([self._codes_by_id, self.refine_pq._encode(left)])
+
+    def _scan_nearest(self, rows: Tensor, nearest: Nearest, arena: Arena, k: int) -> None:
+        """What is found is ranked again."""
 
     def _find_in(
         self,

@@ -20,6 +20,18 @@ class IndexIVFStats(FaissObject):
         self.nq = self.nlist = self.ndis = self.nheap_updates = 0
         self.quantization_time = self.search_time = 0.0
 
+    def _count(self, queries: int, lists: int, rows: int) -> None:
+        # Past FaissObject.__setattr__, which looks up whether a field may be set.
+        fields = self.__dict__
+        fields["nq"] = self.nq + queries
+        fields["nlist"] = self.nlist + lists
+        fields["ndis"] = self.ndis + rows
+
+    def _time(self, quantization: float, search: float) -> None:
+        fields = self.__dict__
+        fields["quantization_time"] = self.quantization_time + quantization
+        fields["search_time"] = self.search_time + search
+
     def add(self, other: IndexIVFStats) -> None:
         """Add the numbers of another."""
         for name in IndexIVFStats.__annotations__:

@@ -96,6 +96,8 @@ class ScalarQuantizer(FaissObject):
         """[2, d] float32: where the range of each dimension begins, and how long it is."""
         if not self._is_trained:
             raise RuntimeError("ScalarQuantizer: it is not trained; call train first")
+        if len(self._trained) == 2 * self.d:
+            return self._trained.view(2, self.d)
         return self._trained.view(2, -1).expand(2, self.d).contiguous()
 
     @property
