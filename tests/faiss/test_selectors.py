@@ -129,3 +129,13 @@ def test_a_selector_of_one_s_own_needs_is_member_alone() -> None:
 @pytest.mark.parametrize("name", ["IDSelectorAnd", "IDSelectorOr", "IDSelectorXOr"])
 def test_a_selector_of_two_is_no_inverse(faiss: ModuleType, name: str) -> None:
     assert not isinstance(two(name)(faiss), faiss.IDSelectorNot)
+
+
+@pytest.mark.parametrize("faiss", [ours, theirs], ids=["ours", "theirs"])
+def test_a_subclass_of_one_s_own_has_attributes_of_its_own(faiss: ModuleType) -> None:
+    class Inside(faiss.IDSelectorRange):  # type: ignore[misc, name-defined]
+        def __init__(self, first: int, last: int) -> None:
+            super().__init__(first, last)
+            self.last = last
+
+    assert Inside(3, 5).last == 5

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+_PACKAGE = __name__.rpartition(".")[0]
+
 
 class FaissObject:
     """Fields are class attributes with their defaults; setting one that is not there is an AttributeError.
+
+    Subclasses outside this package may have attributes of their own.
 
     FAISS owns C++ objects through `this` and `thisown`, and indexes own others through `own_fields`. Here Python
     keeps alive what is referred to, so that all of these may be called and set and change nothing.
@@ -16,7 +20,8 @@ class FaissObject:
 
     def __setattr__(self, name: str, value: Any) -> None:
         # `referenced_objects`: what scripts set so that FAISS's Python keeps it alive.
-        if not name.startswith("_") and name != "referenced_objects" and not hasattr(type(self), name):
+        free = name.startswith("_") or name == "referenced_objects" or hasattr(type(self), name)
+        if not free and type(self).__module__.startswith(_PACKAGE):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         object.__setattr__(self, name, value)
 
