@@ -90,7 +90,22 @@ def test_codecs(codec: str, with_centroids: bool, generator: Generator) -> None:
         if with_centroids:
             centroids = torch.randn(4, dim, generator=generator)
             work = dataclasses.replace(work, lists=work.lists._replace(centroids=centroids))
-        work.check(9, "l2")
+        for queries in (work.queries, work.queries[:2]):  # lists shared by many, and visited by few
+            few = dataclasses.replace(work, queries=queries, probes=work.probes[: len(queries)])
+            few.check(9, "l2")
+            few.check(9, "ip")
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+@pytest.mark.parametrize("width", [0.0, 1e-40, 1e-25, 1e25, torch.inf, torch.nan])
+def test_levels_of_extreme_widths(width: float, metric: str, generator: Generator) -> None:
+    work = coded(in_lists(*normal(2, 150, 9, generator), 3, 3, generator), "bits8", generator)
+    assert work.lists.ranges is not None
+    for scale in (1.0, 1e-30, 1e15):
+        ranges = work.lists.ranges * scale
+        ranges[1, 4] = width
+        lists = work.lists._replace(ranges=ranges)
+        dataclasses.replace(work, queries=work.queries * scale, lists=lists).check(5, metric)
 
 
 @pytest.mark.parametrize("num_queries", [2, 12])

@@ -26,10 +26,14 @@ int level_bits(Codec codec) {
 
 }  // namespace
 
+bool LevelPass::applies(const InvertedLists& lists, Metric metric) {
+  return metric != Metric::cosine && lists.dim > 0 && level_bits(lists.codec) > 0;
+}
+
 LevelPass::LevelPass(const InvertedLists& lists, Metric metric)
     : lists_(lists),
       squared_(metric == Metric::l2),
-      bits_(metric == Metric::cosine || lists.dim == 0 ? 0 : level_bits(lists.codec)),
+      bits_(applies(lists, metric) ? level_bits(lists.codec) : 0),
       row_bytes_(code_bytes(lists.codec, lists.dim)),
       score_levels_(score_levels()) {
   if (!applies()) return;

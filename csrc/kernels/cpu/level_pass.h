@@ -24,7 +24,8 @@ class LevelPass {
  public:
   LevelPass(const InvertedLists& lists, Metric metric);
 
-  // Whether rows of this codec can be scored so, by this metric.
+  // Whether rows of these lists can be scored so.
+  static bool applies(const InvertedLists& lists, Metric metric);
   bool applies() const { return bits_ > 0; }
   // Of the scores that follow. False, where float32 cannot bound them.
   bool aim(const float* query, double query_square, int64_t list);

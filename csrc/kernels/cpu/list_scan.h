@@ -100,7 +100,7 @@ class ListScan {
 
  private:
   // So many queries share what decoding a list costs.
-  static constexpr int64_t kSharing = 4;
+  static constexpr int64_t kSharing = 6;
 
   void visit(const ListVisit& visit) {
     if (!levels_.applies() || visit.num_queries >= kSharing) return visit_rows(visit);
