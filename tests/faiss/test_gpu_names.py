@@ -417,3 +417,9 @@ def test_functions_about_gpus_are_there_without_one() -> None:
     ours.gpu_sync_all_devices()
     ours.gpu_profiler_start()
     ours.gpu_profiler_stop()
+
+
+def test_options_take_fields_of_other_releases() -> None:
+    for options in (ours.GpuMultipleClonerOptions(), ours.GpuIndexFlatConfig(), ours.StandardGpuResources()):
+        options.a_field_of_another_release = True
+        assert options.a_field_of_another_release

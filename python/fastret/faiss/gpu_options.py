@@ -22,7 +22,14 @@ MemorySpace_Device = 1
 MemorySpace_Unified = 2
 
 
-class GpuResourcesProvider(FaissObject):
+class _GpuOptions(FaissObject):
+    """Takes any attribute, as FAISS's do: scripts set fields of other releases, which change nothing here either."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+class GpuResourcesProvider(_GpuOptions):
     """The base of StandardGpuResources, for annotations and isinstance."""
 
     def getResources(self) -> GpuResourcesProvider:
@@ -104,7 +111,7 @@ class GpuResourcesVector:
         return self._providers[i]
 
 
-class GpuIndexConfig(FaissObject):
+class GpuIndexConfig(_GpuOptions):
     """device: the number of the GPU."""
 
     device: int = 0
@@ -147,7 +154,7 @@ class GpuIndexBinaryFlatConfig(GpuIndexConfig):
     pass
 
 
-class GpuClonerOptions(FaissObject):
+class GpuClonerOptions(_GpuOptions):
     """How `index_cpu_to_gpu` moves an index: nothing of it changes results."""
 
     indicesOptions: int = INDICES_64_BIT
