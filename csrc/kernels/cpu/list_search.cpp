@@ -268,7 +268,7 @@ void search_lists(const ListSearchParams& params, const Parallel& parallel) {
   const DefaultFloatEnvironment environment;
   const int64_t most = most_rows(params);
   const bool little = params.queries.rows <= kFewQueries && most * params.lists.dim <= kFewValues;
-  if (little) {
+  if (little && !LevelPass::applies(params.lists, params.metric)) {
     ListRows rows(params.lists, kRowsPerCall);
     for (int64_t q = 0; q < params.queries.rows; ++q) answer_directly(params, q, rows);
     return;
