@@ -13,8 +13,11 @@ namespace {
 
 constexpr int64_t kRowsTogether = 64;
 
-// Centroids less their mean, so that products stay exact enough far from the origin: [D, K up to a multiple
-// of 16]. Those beyond K are infinitely far.
+// Every so-many-th row makes the centre: about this many in all.
+constexpr int64_t kCentreRows = 256;
+
+// Centroids less the centre of the rows, so that products stay exact enough far from the origin: [D, K up to
+// a multiple of 16]. Those beyond K are infinitely far.
 class CentredColumns {
  public:
   explicit CentredColumns(const KMeansStepParams& p)
@@ -24,9 +27,11 @@ class CentredColumns {
         columns_(size_t(p.dim * padded_)),
         halves_(size_t(padded_), std::numeric_limits<float>::infinity()) {
     std::vector<double> sums(size_t(p.dim), 0.0);
-    for (int64_t c = 0; c < p.num_clusters; ++c)
-      for (int64_t d = 0; d < dim_; ++d) sums[size_t(d)] += double(p.centroids[c * dim_ + d]);
-    for (int64_t d = 0; d < dim_; ++d) centre_[size_t(d)] = float(sums[size_t(d)] / double(p.num_clusters));
+    const int64_t stride = std::max<int64_t>(1, p.count / kCentreRows);
+    int64_t taken = 0;
+    for (int64_t i = 0; i < p.count; i += stride, ++taken)
+      for (int64_t d = 0; d < dim_; ++d) sums[size_t(d)] += double(p.rows[i * dim_ + d]);
+    for (int64_t d = 0; d < dim_ && taken; ++d) centre_[size_t(d)] = float(sums[size_t(d)] / double(taken));
     for (int64_t c = 0; c < p.num_clusters; ++c) {
       double square = 0;
       for (int64_t d = 0; d < dim_; ++d) {

@@ -21,8 +21,8 @@ def kmeans_step(rows: Tensor, centroids: Tensor, weights: Tensor | None = None) 
     """The means of the rows that are nearest to each centroid, of equally near ones to the first.
 
     Equivalent to `nearest = torch.cdist(rows, centroids).argmin(1)` and the weighted means of `rows[nearest == c]`.
-    Nearness is |c|^2 / 2 - x.c in float32 with fused multiply-adds, the mean of the centroids being the origin; sums
-    are float32 in the order of the rows. On any instruction set and for any number of threads the same.
+    Nearness is |c|^2 / 2 - x.c in float32 with fused multiply-adds, the mean of about 256 rows being the origin;
+    sums are float32 in the order of the rows. On any instruction set and for any number of threads the same.
 
     Args:
         rows: [N, D] float32.

@@ -27,9 +27,10 @@ def fused_multiply_add(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 def kmeans_step(rows: Tensor, centroids: Tensor, weights: Tensor | None = None) -> KMeansStep:
     k, dim = centroids.shape
     centre = torch.zeros(dim, dtype=torch.float64)
-    for centroid in centroids.double():
-        centre = centre + centroid
-    centre = (centre / k).float()
+    some = rows[:: max(1, len(rows) // 256)].double()
+    for row in some:
+        centre = centre + row
+    centre = (centre / max(1, len(some))).float()
     halves = torch.zeros(k, dtype=torch.float64)
     for d in range(dim):
         halves = halves + (centroids[:, d] - centre[d]).double().square()
