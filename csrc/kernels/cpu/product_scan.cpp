@@ -25,6 +25,7 @@ constexpr int64_t kMostBlockQueries = 256;
 constexpr int64_t kPartBytes = 1 << 16;
 constexpr int64_t kMostCodes = 65535 / 255;  // whose levels add up within 16 bits
 constexpr int64_t kRowsInFlight = 4;
+constexpr int64_t kRowsPerEntry = 4;        // that levels of a table must save scoring, to be worth making
 constexpr double kLargestMagnitude = 1e37;  // of sums that cannot overflow
 
 // Codes of 4 bits are looked up as they are, others as bytes.
@@ -170,8 +171,12 @@ class Scan {
 
   void run(int64_t part_number, int64_t parts) {
     const std::vector<Visit> visits = visits_of_all();
+    int64_t visited = 0;
+    for (const Visit& visit : visits) visited += visit.rows;
+    const int64_t entries = (mine_.end - mine_.begin) << lists_.codes.nbits;
+    const bool has_first_pass = has_first_pass_ && visited > kRowsPerEntry * entries;
     std::vector<Levels> levels;
-    if (has_first_pass_)
+    if (has_first_pass)
       for (int64_t q = mine_.begin; q < mine_.end; ++q)
         levels.emplace_back(set_, queries_, q, lists_.codes.num_codes, int64_t(1) << lists_.codes.nbits);
     ListPart rows(lists_, queries_.largest);
@@ -181,8 +186,8 @@ class Scan {
       const Range mine = part(lists_.sizes[list], part_number, parts);
       for (int64_t first = mine.begin; first < mine.end; first += rows.most_rows()) {
         const int64_t count = std::min(rows.most_rows(), mine.end - first);
-        if (has_first_pass_) rows.load(set_, lists_.starts[list] + first, count);
-        const bool bounded = has_first_pass_ && rows.largest_offset() < kLargestMagnitude;
+        if (has_first_pass) rows.load(set_, lists_.starts[list] + first, count);
+        const bool bounded = has_first_pass && rows.largest_offset() < kLargestMagnitude;
         for (size_t v = begin; v < end; ++v) {
           const Levels* mine_levels = bounded ? &levels[size_t(visits[v].query - mine_.begin)] : nullptr;
           scan(visits[v], mine_levels && mine_levels->usable() ? mine_levels : nullptr, rows,

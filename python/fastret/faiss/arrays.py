@@ -48,7 +48,9 @@ def float32_rows(operation: str, x: Any, d: int | None = None, device: torch.dev
 
     Raises what `real_rows` does, and AssertionError (as FAISS does) for another d.
     """
-    rows = real_rows(operation, x).to(device)
+    rows = real_rows(operation, x)
+    if rows.device != device:
+        rows = rows.to(device)
     if d is not None and rows.shape[1] != d:
         raise AssertionError(f"{operation}: vectors must be [n, {d}], got {list(rows.shape)}")
     return rows
