@@ -388,8 +388,6 @@ def test_what_is_no_resource_index_or_pointer_is_refused(vectors: np.ndarray) ->
         args = ours.GpuDistanceParams()
         args.numVectors = args.numQueries = args.k = 1
         ours.bfKnn(resources(), args)
-    with pytest.raises(AttributeError, match="useFloat17"):
-        ours.GpuClonerOptions().useFloat17 = True
     with pytest.raises(AssertionError, match=r"knn_gpu: vectors must be \[n, 12\], got \[300, 11\]"):
         ours.knn_gpu(resources(), vectors, vectors[:, 1:], 3)
 
