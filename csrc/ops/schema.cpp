@@ -72,8 +72,8 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   // codes [N, ceil(M nbits / 8)] uint8 of the nearest centroids
   m.def("encode_product_codes(Tensor rows, Tensor centroids, int nbits) -> Tensor");
   // One iteration of k-means of rows [N, D] float32, of weights [N] float32 or 1, from centroids [K, D] ->
-  // means [K, D] of the rows nearest to each centroid, their weights [K] float32, their numbers [K] int64, and
-  // the sum [] of the squared distances
+  // means [K, D] of the rows nearest to each centroid, their weights [K] float32, their numbers [K] int64,
+  // and the sum [] of the squared distances
   m.def(
       "kmeans_step(Tensor rows, Tensor centroids, Tensor? weights=None) -> (Tensor, Tensor, Tensor, Tensor)");
   // codes -> rows [N, D] float32
@@ -139,7 +139,8 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   // rows, and the nanoseconds that finding the lists took
   m.def(
       "search_nearest_lists(Tensor queries, Tensor coarse, int nprobe, int coarse_metric, Tensor codes, "
-      "Tensor ids, Tensor starts, Tensor sizes, SymInt k, int metric, int codec=0, Tensor? codec_params=None, "
+      "Tensor ids, Tensor starts, Tensor sizes, SymInt k, int metric, int codec=0, Tensor? "
+      "codec_params=None, "
       "Tensor? centroids=None, SymInt max_rows=0) -> (Tensor, Tensor, int, int, int)");
   // The same of product-quantized rows: of residuals, the scores of the lists are added, and tables hold -2
   // times the products where there are offsets
