@@ -23,8 +23,9 @@ def test_few_queries_as_many(kind: str, metric: int) -> None:
     queries[5] *= 1e30
     for nprobe, max_codes in ((1, 0), (5, 0), (12, 70)):
         index.nprobe, index.max_codes = nprobe, max_codes
-        # Parameters lead past the one call.
-        wanted = index.search(queries, 9, params=SearchParametersIVF(nprobe=nprobe, max_codes=max_codes))
+        # A selector leads past the one call.
+        everything = SearchParametersIVF(nprobe=nprobe, max_codes=max_codes, sel=ff.IDSelectorAll())
+        wanted = index.search(queries, 9, params=everything)
         for count in (1, 3, 30):
             got = [index.search(queries[first : first + count], 9) for first in range(0, 30, count)]
             for column, whole in zip(zip(*got, strict=True), wanted, strict=True):
@@ -38,9 +39,10 @@ def test_statistics_of_few_queries() -> None:
     index.add(rows)
     index.nprobe, stats = 4, ff.cvar.indexIVF_stats
     counts = []
-    for params in (None, SearchParametersIVF(nprobe=4)):
+    selector = ff.IDSelectorAll()
+    for params in (None, SearchParametersIVF(nprobe=4), SearchParametersIVF(nprobe=4, sel=selector)):
         stats.reset()
         index.search(rows[:3], 2, params=params)
         counts.append((stats.nq, stats.nlist, stats.ndis))
         assert stats.search_time >= stats.quantization_time > 0
-    assert counts[0] == counts[1]
+    assert counts[0] == counts[1] == counts[2]

@@ -180,13 +180,22 @@ class IndexIVF(Level1Quantizer, Index):
         self._add_core(rows.reshape(n, self.d), None if xids is None else ids_of(xids, n), ids_of(precomputed_idx, n))
 
     def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
-        found = self._find_at_once(rows, k) if params is None else None
+        nprobe = self._nprobe_alone(params)
+        found = None if nprobe is None else self._find_at_once(rows, k, nprobe)
         return self._find(rows, k, params) if found is None else found
 
-    def _find_at_once(self, rows: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
+    def _nprobe_alone(self, params: SearchParameters | None) -> int | None:
+        """The number of lists to visit, where parameters ask for nothing else."""
+        if params is None:
+            return self.nprobe
+        if not isinstance(params, SearchParametersIVF) or params.sel or params.quantizer_params:
+            return None
+        return params.nprobe if params.max_codes == self.max_codes and not params.ensure_topk_full else None
+
+    def _find_at_once(self, rows: Tensor, k: int, nprobe: int) -> tuple[Tensor, Tensor] | None:
         """What `_find` finds, by one native call, where that is faster: few queries and a small flat quantizer."""
         begun = time.perf_counter()
-        coarse, lists, nprobe = self.quantizer, self.invlists, min(self.nlist, self.nprobe)
+        coarse, lists, nprobe = self.quantizer, self.invlists, min(self.nlist, nprobe)
         if rows.shape[0] * self.nlist * self.d > _FEW_VALUES or nprobe <= 0:
             return None
         if type(lists) is not ArrayInvertedLists or not is_plain_flat(coarse):
