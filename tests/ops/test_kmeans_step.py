@@ -43,6 +43,14 @@ def test_of_equally_near_centroids_the_first(generator: Generator) -> None:
     assert (step.means[1:] == 0).all()
 
 
+def test_equally_near_centroids_of_whole_numbers_stay_so(generator: Generator) -> None:
+    rows = torch.randint(0, 2, (300, 24), generator=generator) * 2.0 - 1
+    centroids = rows[:20].contiguous()
+    distances = (rows[:, None] - centroids).square().sum(2)
+    expected = torch.where(distances == distances.amin(1, keepdim=True), torch.arange(20), 20).amin(1)
+    assert torch.equal(kmeans_step(rows, centroids).sizes, torch.bincount(expected, minlength=20))
+
+
 def test_without_rows_and_without_weight(generator: Generator) -> None:
     centroids = torch.randn(17, 4, generator=generator)
     check(torch.empty(0, 4), centroids)

@@ -1,6 +1,7 @@
 #include "kernels/cpu/kmeans_step.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -26,12 +27,7 @@ class CentredColumns {
         centre_(size_t(p.dim)),
         columns_(size_t(p.dim * padded_)),
         halves_(size_t(padded_), std::numeric_limits<float>::infinity()) {
-    std::vector<double> sums(size_t(p.dim), 0.0);
-    const int64_t stride = std::max<int64_t>(1, p.count / kCentreRows);
-    int64_t taken = 0;
-    for (int64_t i = 0; i < p.count; i += stride, ++taken)
-      for (int64_t d = 0; d < dim_; ++d) sums[size_t(d)] += double(p.rows[i * dim_ + d]);
-    for (int64_t d = 0; d < dim_ && taken; ++d) centre_[size_t(d)] = float(sums[size_t(d)] / double(taken));
+    centre_on_rows(p);
     for (int64_t c = 0; c < p.num_clusters; ++c) {
       double square = 0;
       for (int64_t d = 0; d < dim_; ++d) {
@@ -52,6 +48,33 @@ class CentredColumns {
   }
 
  private:
+  // The mean of some rows, on a grid about as wide as these rows differ from it: whole numbers stay whole,
+  // and equally near centroids equally near.
+  void centre_on_rows(const KMeansStepParams& p) {
+    const int64_t stride = std::max<int64_t>(1, p.count / kCentreRows);
+    std::vector<double> mean(size_t(dim_), 0.0);
+    const auto each = [&](auto&& visit) {
+      for (int64_t i = 0; i < p.count; i += stride)
+        for (int64_t d = 0; d < dim_; ++d) visit(mean[size_t(d)], double(p.rows[i * dim_ + d]));
+    };
+    each([](double& sum, double x) { sum += x; });
+    for (double& sum : mean) sum /= double(std::max<int64_t>(1, (p.count + stride - 1) / stride));
+    double spread = 0;
+    bool finite = true;
+    each([&](double centre, double x) {
+      const double off = std::abs(x - centre);
+      finite = finite && std::isfinite(off);
+      spread = std::max(spread, off);
+    });
+    int exponent;
+    std::frexp(spread, &exponent);
+    const double grid = finite && spread > 0 ? std::ldexp(1.0, exponent - 1) : 0;
+    for (int64_t d = 0; d < dim_; ++d) {
+      const double centre = mean[size_t(d)];
+      centre_[size_t(d)] = float(grid > 0 ? std::nearbyint(centre / grid) * grid : centre);
+    }
+  }
+
   int64_t dim_, padded_;
   std::vector<float> centre_, columns_, halves_;
 };

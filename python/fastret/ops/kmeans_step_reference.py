@@ -30,7 +30,12 @@ def kmeans_step(rows: Tensor, centroids: Tensor, weights: Tensor | None = None) 
     some = rows[:: max(1, len(rows) // 256)].double()
     for row in some:
         centre = centre + row
-    centre = (centre / max(1, len(some))).float()
+    centre = centre / max(1, len(some))
+    spread = (some - centre).abs().amax() if some.numel() else torch.zeros(())
+    if spread.isfinite() and spread > 0:  # on a grid about as wide as the rows differ: whole numbers stay whole
+        grid = torch.ldexp(torch.ones((), dtype=torch.float64), torch.frexp(spread).exponent - 1)
+        centre = (centre / grid).round() * grid
+    centre = centre.float()
     halves = torch.zeros(k, dtype=torch.float64)
     for d in range(dim):
         halves = halves + (centroids[:, d] - centre[d]).double().square()
