@@ -95,7 +95,8 @@ class ProductCodesWork:
 
 def _untrained(module: Any, work: ProductCodesWork) -> Any:
     index = module.index_factory(work.dim, work.description)
-    index.do_polysemous_training = False  # fastret's has no effect
+    if hasattr(index, "do_polysemous_training"):
+        index.do_polysemous_training = False  # fastret's has no effect
     return index
 
 
