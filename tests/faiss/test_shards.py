@@ -48,7 +48,8 @@ def test_shards_keep_ids_of_their_own(threaded: bool, generator: np.random.Gener
     ids = generator.permutation(500)[:50]
     answers = []
     for faiss in (ours, theirs):
-        shards = faiss.IndexShards(6, threaded, False)
+        # FAISS's id maps change shared parameters while they search: its threads get in each other's way.
+        shards = faiss.IndexShards(6, threaded and faiss is ours, False)
         kept = [faiss.IndexIDMap(faiss.IndexFlatL2(6)) for _ in range(2)]
         for index in kept:
             shards.add_shard(index)
