@@ -10,6 +10,7 @@
 #include "ops/check.h"
 #include "ops/nearest_lists.h"
 #include "ops/parallel.h"
+#include "ops/tensor_of.h"
 
 namespace fastret::ops {
 
@@ -147,13 +148,6 @@ std::tuple<Tensor, Tensor, int64_t, int64_t, int64_t> search_nearest_lists_cpu(
           nearest.nanoseconds()};
 }
 
-template <class T>
-Tensor tensor_of(const std::vector<T>& values, const Tensor& like, ScalarType type) {
-  Tensor tensor = torch::stable::new_empty(like, {int64_t(values.size())}, type);
-  std::copy(values.begin(), values.end(), static_cast<T*>(tensor.mutable_data_ptr()));
-  return tensor;
-}
-
 std::tuple<Tensor, Tensor, Tensor> range_search_lists_cpu(
     const Tensor& queries, const Tensor& codes, const Tensor& ids, const Tensor& starts, const Tensor& sizes,
     const Tensor& probes, double threshold, int64_t metric, int64_t codec, const OptionalTensor& codec_params,
@@ -165,8 +159,7 @@ std::tuple<Tensor, Tensor, Tensor> range_search_lists_cpu(
   const cpu::RangeFound found =
       cpu::range_search_lists({rows_of(op, q), a.lists, a.probes, metric_of(op, metric), float(threshold)},
                               TorchThreads(a.rows * q.size(1)));
-  return {tensor_of(found.lims, q, ScalarType::Long), tensor_of(found.scores, q, ScalarType::Float),
-          tensor_of(found.ids, q, ScalarType::Long)};
+  return {tensor_of(found.lims, q), tensor_of(found.scores, q), tensor_of(found.ids, q)};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {

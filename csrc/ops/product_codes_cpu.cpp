@@ -107,7 +107,8 @@ struct Arguments {
     }
   }
 
-  int64_t steps() const { return rows * lists.codes.num_codes; }
+  // Up to 64 lookups are one instruction.
+  int64_t steps() const { return rows * lists.codes.num_codes / 64; }
 
  private:
   int64_t rows = 0;  // visited

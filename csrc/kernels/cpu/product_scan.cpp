@@ -25,9 +25,8 @@ constexpr int64_t kMostBlockQueries = 256;
 constexpr int64_t kPartBytes = 1 << 16;
 constexpr int64_t kMostCodes = 65535 / 255;  // whose levels add up within 16 bits
 constexpr int64_t kRowsInFlight = 4;
-constexpr int64_t kRowsPerEntry = 4;         // that levels of a table must save scoring, to be worth making
-constexpr int64_t kRowsPerThread = 1 << 18;  // fewer are scored before another thread has woken up
-constexpr double kLargestMagnitude = 1e37;   // of sums that cannot overflow
+constexpr int64_t kRowsPerEntry = 4;        // that levels of a table must save scoring, to be worth making
+constexpr double kLargestMagnitude = 1e37;  // of sums that cannot overflow
 
 // Codes of 4 bits are looked up as they are, others as bytes.
 int first_pass_bits(int nbits) {
@@ -288,20 +287,10 @@ class Scan {
   bool has_first_pass_;
 };
 
-// How many rows the queries visit, lists cut short not heeded.
-int64_t visited_rows(const ProductQueries& queries, const CodeLists& lists) {
-  int64_t rows = 0;
-  for (int64_t i = 0; i < queries.count * queries.probes_of_each; ++i)
-    if (queries.probes[i] >= 0) rows += lists.sizes[queries.probes[i]];
-  return rows;
-}
-
 // Calls finish(query, found) for every query, from several threads.
 template <class Found, class Finish>
-void scan_all(const ProductQueries& queries, const CodeLists& lists, const Found& nothing, Parallel parallel,
-              Finish&& finish) {
-  const int64_t useful = 1 + visited_rows(queries, lists) / kRowsPerThread;
-  parallel.num_threads = int(std::min<int64_t>(parallel.num_threads, useful));
+void scan_all(const ProductQueries& queries, const CodeLists& lists, const Found& nothing,
+              const Parallel& parallel, Finish&& finish) {
   const int64_t entries = int64_t(1) << lists.codes.nbits;
   const int64_t query_bytes =
       lists.codes.num_codes * (entries * int64_t(sizeof(float)) + levels_of_table(entries));
