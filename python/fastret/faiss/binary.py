@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import copy
 import operator
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..index.storage import roomier
 from ..ops.hamming_search import ProbedLists, hamming_range_search, hamming_search
+from .any_index import AnyIndex
 from .arrays import code_rows, fill, id_list, in_kind_of, positive_k
 from .metrics import METRIC_L2
 from .search_parameters import SearchParameters
-from .selectors import IDSelector, selector_of
-from .struct import FaissObject
+from .selectors import IDSelector
 from .vectors import MaybeOwnedVectorUInt8, VectorField
 
 ALL_ONES = 255  # the bytes of a vector that was not found
 
 
-class IndexBinary(FaissObject):
+class IndexBinary(AnyIndex):
     """The base of every index of binary vectors of d bits, in d / 8 bytes; cannot search by itself.
 
     Vectors are uint8 [n, d / 8], numpy or torch; Hamming distances are int32 and ids int64 of the kind of the queries.
@@ -31,11 +31,7 @@ class IndexBinary(FaissObject):
     to call the vectors instead of their own numbers 0, 1, 2, ...
     """
 
-    d: int = 0
     metric_type: int = METRIC_L2
-    is_trained: bool = True
-    verbose: bool = False
-    _ntotal: int = 0
 
     def __init__(self, d: int = 0, metric: int = METRIC_L2) -> None:
         self.d, self.metric_type = operator.index(d), operator.index(metric)
@@ -63,15 +59,6 @@ class IndexBinary(FaissObject):
 
         return deserialize_index_binary, (serialize_index_binary(self),)
 
-    def __copy__(self) -> IndexBinary:
-        return copy.deepcopy(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> IndexBinary:
-        # Not through __reduce_ex__, which would write a file in memory.
-        memo[id(self)] = clone = object.__new__(type(self))
-        clone.__dict__.update((name, copy.deepcopy(value, memo)) for name, value in self.__dict__.items())
-        return clone
-
     # --- what kinds of indexes implement ---
 
     def _train(self, codes: Tensor) -> None:
@@ -94,24 +81,6 @@ class IndexBinary(FaissObject):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """lims [n + 1] int64, distances, ids"""
         self._refuse("range_search")
-
-    def _reconstruct(self, keys: Tensor) -> Tensor:
-        """The vectors of `keys` [n] int64. Raises RuntimeError for one that is not there."""
-        self._refuse("reconstruct")
-
-    def _remove(self, selector: IDSelector) -> int:
-        self._refuse("remove_ids")
-
-    def _reset(self) -> None:
-        self._refuse("reset")
-
-    def _check_compatible_for_merge(self, other: IndexBinary) -> None:
-        """Raises RuntimeError."""
-        self._refuse("merge_from")
-
-    def _merge_from(self, other: IndexBinary, add_id: int) -> None:
-        """Takes over the vectors of `other`, which is compatible, and empties it."""
-        self._refuse("merge_from")
 
     # --- what is asked of them ---
 
@@ -150,10 +119,6 @@ class IndexBinary(FaissObject):
         distances, ids = self._search(codes, k, params)
         return fill(operation, D, in_kind_of(x, distances)), fill(operation, I, in_kind_of(x, ids))
 
-    def assign(self, x: Any, k: int, labels: Any = None) -> Any:
-        """The ids that `search` returns."""
-        return fill(self._named("assign"), labels, self.search(x, k)[1])
-
     def range_search(self, x: Any, thresh: int, *, params: SearchParameters | None = None) -> tuple[Any, Any, Any]:
         """What is nearer than `thresh`, an integer, as (lims uint64 [n + 1], D float32, I), as in FAISS.
 
@@ -178,30 +143,14 @@ class IndexBinary(FaissObject):
 
     def reconstruct_n(self, n0: int = 0, ni: int = -1, x: Any = None) -> Any:
         """Copies of vectors n0 ... n0 + ni - 1, [ni, d / 8] uint8; ni = -1 means up to the last."""
-        n0, ni = operator.index(n0), operator.index(ni)
-        ni = self.ntotal - n0 if ni == -1 else ni
-        if ni < 0:
-            raise ValueError(f"{self._named('reconstruct_n')}: ni must not be negative, got {ni}")
+        n0, ni = self._run_of(n0, ni, self.ntotal)
         return fill(self._named("reconstruct_n"), x, self._reconstruct(torch.arange(n0, n0 + ni)).numpy())
-
-    def remove_ids(self, x: Any) -> int:
-        """Remove the ids of an IDSelector or of an array x [n]; return how many vectors went."""
-        return self._remove(selector_of(self._named("remove_ids"), x))
-
-    def reset(self) -> None:
-        """Forget every vector, not what was learned."""
-        self._reset()
 
     def check_compatible_for_merge(self, otherIndex: IndexBinary) -> None:
         """Raises RuntimeError unless `merge_from` can take over the vectors of another index."""
         if not isinstance(otherIndex, IndexBinary):
             raise TypeError(f"{self._named('merge_from')}: a binary index is needed, got {type(otherIndex).__name__}")
-        self._check_compatible_for_merge(otherIndex)
-
-    def merge_from(self, otherIndex: IndexBinary, add_id: int = 0) -> None:
-        """Take over the vectors of another index, which is empty afterwards; add_id is added to their ids."""
-        self.check_compatible_for_merge(otherIndex)
-        self._merge_from(otherIndex, operator.index(add_id))
+        super().check_compatible_for_merge(otherIndex)
 
     def display(self) -> None:
         """Prints what the index is."""
@@ -212,19 +161,9 @@ class IndexBinary(FaissObject):
     def _codes_of(self, operation: str, x: Any) -> Tensor:
         return code_rows(self._named(operation), x, self.code_size)
 
-    def _require_trained(self, operation: str) -> None:
-        if not self.is_trained:
-            self._refuse(operation, "the index is not trained; call train first")
-
     def _require_inside(self, operation: str, keys: Tensor) -> None:
         if len(keys) and not (int(keys.min()) >= 0 and int(keys.max()) < self.ntotal):
             self._refuse(operation, f"vectors {int(keys.min())} to {int(keys.max())} of {self.ntotal} were asked for")
-
-    def _refuse(self, operation: str, why: str = "this kind of index has none") -> NoReturn:
-        raise RuntimeError(f"{self._named(operation)}: {why}")
-
-    def _named(self, operation: str) -> str:
-        return f"{type(self).__name__}.{operation}"
 
 
 class IndexBinaryFlat(IndexBinary):

@@ -106,11 +106,7 @@ class IndexFlat(IndexFlatCodes):
         return params.sel.members(torch.arange(self.ntotal)).nonzero()[:, 0]
 
     def _reconstruct(self, keys: Tensor) -> Tensor:
-        if len(keys) and not (int(keys.min()) >= 0 and int(keys.max()) < self.ntotal):
-            raise RuntimeError(
-                f"{self._named('reconstruct')}: vectors {int(keys.min())} to {int(keys.max())} were asked for, "
-                f"the index holds {self.ntotal}"
-            )
+        self._require_inside(keys)
         return self.vectors[keys.to(self._device)]
 
     def _remove(self, selector: IDSelector) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arrays import code_rows
 from .flat import IndexFlatCodes
 from .index import Index
 from .metrics import METRIC_L2
@@ -47,18 +48,12 @@ class IndexOfCodes(IndexFlatCodes):
 
     def add_sa_codes(self, codes: Any, ids: Any = None) -> None:
         """Append vectors that sa_encode made `codes` [n, code_size] of. ids must be None: they number themselves."""
-        from .arrays import code_rows
-
         if ids is not None:
             self._refuse("add_sa_codes", "it numbers its own vectors; put it into IndexIDMap")
         self._append(code_rows(self._named("add_sa_codes"), codes, self._code_size()))
 
     def _reconstruct(self, keys: Tensor) -> Tensor:
-        if len(keys) and not (int(keys.min()) >= 0 and int(keys.max()) < self.ntotal):
-            raise RuntimeError(
-                f"{self._named('reconstruct')}: vectors {int(keys.min())} to {int(keys.max())} were asked for, "
-                f"the index holds {self.ntotal}"
-            )
+        self._require_inside(keys)
         return self._decode(self._codes[keys])
 
     def _remove(self, selector: IDSelector) -> int:

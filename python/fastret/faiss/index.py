@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from .any_index import AnyIndex
 from .arrays import code_rows, fill, float32_rows, id_list, in_kind_of, padded, positive_k
 from .metrics import METRIC_L2
 from .pointer_methods import PointerMethods
 from .search_parameters import SearchParameters
-from .selectors import IDSelector, selector_of
-from .struct import FaissObject
 
 _VERBOSE_ROWS = 16384  # added or searched between two updates of the progress bar
 
 
-class Index(PointerMethods, FaissObject):
+class Index(PointerMethods, AnyIndex):
     """The base of every index of float vectors, for annotations and isinstance; cannot search by itself.
 
     Vectors may be numpy of any real dtype, torch or CuPy: they are cast to float32, and answers are of the kind of
@@ -31,12 +29,8 @@ class Index(PointerMethods, FaissObject):
     Kinds of indexes implement the methods with an underscore, on tensors that were checked.
     """
 
-    d: int = 0
     metric_type: int = METRIC_L2
     metric_arg: float = 0.0
-    is_trained: bool = True
-    verbose: bool = False
-    _ntotal: int = 0
 
     def __init__(self, d: int = 0, metric: int = METRIC_L2) -> None:
         self.d = operator.index(d)
@@ -71,15 +65,6 @@ class Index(PointerMethods, FaissObject):
 
         self.__dict__.update(vars(deserialize_index(state["this"])))
 
-    def __copy__(self) -> Index:
-        return copy.deepcopy(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Index:
-        # Not through __reduce_ex__, which would write a file in memory.
-        memo[id(self)] = clone = object.__new__(type(self))
-        clone.__dict__.update((name, copy.deepcopy(value, memo)) for name, value in self.__dict__.items())
-        return clone
-
     # --- what kinds of indexes implement ---
 
     def _train(self, rows: Tensor) -> None:
@@ -101,10 +86,6 @@ class Index(PointerMethods, FaissObject):
         """lims [n + 1] int64, scores, ids"""
         self._refuse("range_search")
 
-    def _reconstruct(self, keys: Tensor) -> Tensor:
-        """The vectors of `keys` [n] int64: [n, d]. Raises RuntimeError for a key that is not there."""
-        self._refuse("reconstruct")
-
     def _reconstruct_n(self, n0: int, ni: int) -> Tensor:
         """Vectors n0 ... n0 + ni - 1, which are among ntotal."""
         return self._reconstruct(torch.arange(n0, n0 + ni))
@@ -118,20 +99,6 @@ class Index(PointerMethods, FaissObject):
         vectors = torch.full((*ids.shape, self.d), torch.nan)
         vectors[found] = self._reconstruct(ids[found])
         return scores, ids, vectors
-
-    def _remove(self, selector: IDSelector) -> int:
-        self._refuse("remove_ids")
-
-    def _reset(self) -> None:
-        self._refuse("reset")
-
-    def _check_compatible_for_merge(self, other: Index) -> None:
-        """Raises RuntimeError."""
-        self._refuse("merge_from")
-
-    def _merge_from(self, other: Index, add_id: int) -> None:
-        """Takes over the vectors of `other`, which is compatible, their ids raised by add_id, and empties it."""
-        self._refuse("merge_from")
 
     def _code_size(self) -> int:
         """Bytes per vector of `sa_encode`."""
@@ -190,10 +157,6 @@ class Index(PointerMethods, FaissObject):
         scores = self._padded(scores, ids)
         return fill(operation, D, in_kind_of(x, scores)), fill(operation, I, in_kind_of(x, ids))
 
-    def assign(self, x: Any, k: int, labels: Any = None) -> Any:
-        """The ids that `search` returns."""
-        return fill(self._named("assign"), labels, self.search(x, k)[1])
-
     def range_search(self, x: Any, thresh: float, *, params: SearchParameters | None = None) -> tuple[Any, Any, Any]:
         """Neighbours with score > thresh (similarities) or < thresh (distances) as (lims uint64 [n + 1], D, I).
 
@@ -236,10 +199,7 @@ class Index(PointerMethods, FaissObject):
 
     def reconstruct_n(self, n0: int = 0, ni: int = -1, x: Any = None) -> Any:
         """Copies of vectors n0 ... n0 + ni - 1, [ni, d] float32; ni = -1 means up to the last."""
-        n0, ni = operator.index(n0), operator.index(ni)
-        ni = self.ntotal - n0 if ni == -1 else ni
-        if ni < 0:
-            raise ValueError(f"{self._named('reconstruct_n')}: ni must not be negative, got {ni}")
+        n0, ni = self._run_of(n0, ni, self.ntotal)
         if ni and not 0 <= n0 <= self.ntotal - ni:
             raise RuntimeError(
                 f"{self._named('reconstruct_n')}: {ni} vectors from {n0} on were asked for, "
@@ -247,24 +207,11 @@ class Index(PointerMethods, FaissObject):
             )
         return fill(self._named("reconstruct_n"), x, self._reconstruct_n(n0, ni).cpu().numpy())
 
-    def remove_ids(self, x: Any) -> int:
-        """Remove the ids of an IDSelector or of an array x [n]; return how many vectors went."""
-        return self._remove(selector_of(self._named("remove_ids"), x))
-
-    def reset(self) -> None:
-        """Forget every vector, not what was learned."""
-        self._reset()
-
     def check_compatible_for_merge(self, otherIndex: Index) -> None:
         """Raises RuntimeError unless `merge_from` can take over the vectors of another index."""
         if not isinstance(otherIndex, Index):
             raise TypeError(f"{self._named('merge_from')}: an index is needed, got {type(otherIndex).__name__}")
-        self._check_compatible_for_merge(otherIndex)
-
-    def merge_from(self, otherIndex: Index, add_id: int = 0) -> None:
-        """Take over the vectors of another index, which is empty afterwards; add_id is added to their ids."""
-        self.check_compatible_for_merge(otherIndex)
-        self._merge_from(otherIndex, operator.index(add_id))
+        super().check_compatible_for_merge(otherIndex)
 
     def sa_code_size(self) -> int:
         """Bytes per vector of `sa_encode`."""
@@ -292,6 +239,13 @@ class Index(PointerMethods, FaissObject):
     def _rows(self, operation: str, x: Any) -> Tensor:
         return float32_rows(self._named(operation), x, self.d, self._device)
 
+    def _require_inside(self, keys: Tensor) -> None:
+        if len(keys) and not (int(keys.min()) >= 0 and int(keys.max()) < self.ntotal):
+            self._refuse(
+                "reconstruct",
+                f"vectors {int(keys.min())} to {int(keys.max())} were asked for, the index holds {self.ntotal}",
+            )
+
     def _padded(self, scores: Tensor, ids: Tensor) -> Tensor:
         return padded(scores, ids, self.metric_type)
 
@@ -299,10 +253,6 @@ class Index(PointerMethods, FaissObject):
         if params is not None and not isinstance(params, SearchParameters):
             raise TypeError(f"{self._named(operation)}: params must be SearchParameters, got {type(params).__name__}")
         return params
-
-    def _require_trained(self, operation: str) -> None:
-        if not self.is_trained:
-            raise RuntimeError(f"{self._named(operation)}: the index is not trained; call train first")
 
     def _in_parts(self, operation: str, n: int, work: Callable[[slice], Any]) -> None:
         """work on all n rows at once or, where that is told of, in parts."""
@@ -314,12 +264,6 @@ class Index(PointerMethods, FaissObject):
                 part = slice(first, min(n, first + _VERBOSE_ROWS))
                 work(part)
                 progress.update(part.stop - part.start)
-
-    def _refuse(self, operation: str, why: str = "this kind of index has none") -> NoReturn:
-        raise RuntimeError(f"{self._named(operation)}: {why}")
-
-    def _named(self, operation: str) -> str:
-        return f"{type(self).__name__}.{operation}"
 
 
 def downcast_index(index: Index) -> Index:
