@@ -15,6 +15,11 @@ constexpr int kNibbleLevels = 16;
 using Reaching = void(const uint8_t* levels, const uint8_t* block, int64_t num_codes, const float* offsets,
                       float step, float limit, uint64_t* masks);
 
+struct Extent {
+  float smallest, largest;
+  bool finite;  // otherwise the values are not all finite, and these may be anything
+};
+
 struct CodePrimitives {
   // scores[c] = sum over d of row[d] * columns[d * n + c], or of squared differences, in the order of d, each
   // step rounded; n is a multiple of 16.
@@ -32,6 +37,7 @@ struct CodePrimitives {
                           int64_t dim, int64_t n, int32_t* nearest);
 
   // The first pass; nullptr where single look-ups are as fast.
+  Extent (*extent)(const float* values, int64_t n);  // n is a multiple of 16
   // levels[i] = min(255, (values[i] - origin) * scale), which is not negative, rounded down; n is a multiple
   // of 16.
   void (*quantise)(const float* values, int64_t n, float origin, float scale, uint8_t* levels);

@@ -1,5 +1,7 @@
 // Reading and writing the codes of a row.
 #pragma once
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "kernels/product_codes.h"
@@ -14,6 +16,22 @@ class ByteReader {
 
  private:
   const uint8_t* at_;
+};
+
+class NibbleReader {
+ public:
+  explicit NibbleReader(const uint8_t* row) : at_(row) {}
+
+  uint32_t next() {
+    const uint32_t code = *at_ >> shift_ & 15;
+    at_ += shift_ / 4;
+    shift_ ^= 4;
+    return code;
+  }
+
+ private:
+  const uint8_t* at_;
+  uint32_t shift_ = 0;
 };
 
 class BitReader {
@@ -40,9 +58,23 @@ void with_code_reader(int nbits, F&& f) {
   if (nbits == 8)
     f([](const uint8_t* row) { return ByteReader(row); });
   else if (nbits == 4)
-    f([](const uint8_t* row) { return BitReader(row, 4); });
+    f([](const uint8_t* row) { return NibbleReader(row); });
   else
     f([nbits](const uint8_t* row) { return BitReader(row, nbits); });
+}
+
+constexpr int64_t kCodeRowsInFlight = 4;
+
+// sums[j] = t_0 + t_1 + ... + t_(M-1), rounded each time, where t_m is the entry of table m at code m of
+// rows[j].
+template <class ReaderOf>
+void table_sums(ReaderOf reader_of, const uint8_t* const* rows, int64_t num_codes, const float* tables,
+                int64_t table_stride, float* sums) {
+  auto readers = std::array{reader_of(rows[0]), reader_of(rows[1]), reader_of(rows[2]), reader_of(rows[3])};
+  static_assert(readers.size() == kCodeRowsInFlight);
+  std::fill_n(sums, kCodeRowsInFlight, 0.0f);
+  for (int64_t m = 0; m < num_codes; ++m, tables += table_stride)
+    for (size_t j = 0; j < readers.size(); ++j) sums[j] += tables[readers[j].next()];
 }
 
 // Adds code m to a row that was zero before.

@@ -116,6 +116,24 @@ void nearest_columns(const float* rows, int64_t count, const float* columns, con
   for (; i < count; ++i) nearest_columns_of<1>(rows + i * dim, columns, halves, dim, n, nearest + i);
 }
 
+Extent extent(const float* values, int64_t n) {
+  __m256 smallest = _mm256_loadu_ps(values), largest = smallest, zero = _mm256_setzero_ps();
+  for (int64_t i = 0; i < n; i += 8) {
+    const __m256 value = _mm256_loadu_ps(values + i);
+    smallest = _mm256_min_ps(smallest, value);
+    largest = _mm256_max_ps(largest, value);
+    zero = _mm256_fmadd_ps(value, _mm256_setzero_ps(), zero);  // NaN from the first NaN or infinity on
+  }
+  float all[2][8];
+  _mm256_storeu_ps(all[0], smallest);
+  _mm256_storeu_ps(all[1], largest);
+  for (int i = 1; i < 8; ++i) {
+    all[0][0] = all[0][i] < all[0][0] ? all[0][i] : all[0][0];
+    all[1][0] = all[1][i] > all[1][0] ? all[1][i] : all[1][0];
+  }
+  return {all[0][0], all[1][0], _mm256_movemask_ps(_mm256_cmp_ps(zero, zero, _CMP_UNORD_Q)) == 0};
+}
+
 void quantise(const float* values, int64_t n, float origin, float scale, uint8_t* levels) {
   for (int64_t i = 0; i < n; i += 16) {
     __m256i words[2];
@@ -187,7 +205,7 @@ void reaching_nibbles(const uint8_t* levels, const uint8_t* block, int64_t num_c
 }  // namespace
 
 extern const CodePrimitives kAvx2Codes;
-const CodePrimitives kAvx2Codes = {column_scores,   nearest_column, nearest_columns, quantise,
-                                   transpose_bytes, nullptr,        reaching_nibbles};
+const CodePrimitives kAvx2Codes = {column_scores, nearest_column,  nearest_columns, extent,
+                                   quantise,      transpose_bytes, nullptr,         reaching_nibbles};
 
 }  // namespace fastret

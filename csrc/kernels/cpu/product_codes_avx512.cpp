@@ -124,6 +124,18 @@ void nearest_columns_avx512(const float* rows, int64_t count, const float* colum
   for (; i < count; ++i) nearest_columns_of<1>(rows + i * dim, columns, halves, dim, n, nearest + i);
 }
 
+Extent extent_avx512(const float* values, int64_t n) {
+  __m512 smallest = _mm512_loadu_ps(values), largest = smallest, zero = _mm512_setzero_ps();
+  for (int64_t i = 0; i < n; i += 16) {
+    const __m512 value = _mm512_loadu_ps(values + i);
+    smallest = _mm512_min_ps(smallest, value);
+    largest = _mm512_max_ps(largest, value);
+    zero = _mm512_fmadd_ps(value, _mm512_setzero_ps(), zero);  // NaN from the first NaN or infinity on
+  }
+  return {_mm512_reduce_min_ps(smallest), _mm512_reduce_max_ps(largest),
+          _mm512_cmp_ps_mask(zero, zero, _CMP_UNORD_Q) == 0};
+}
+
 void quantise_avx512(const float* values, int64_t n, float origin, float scale, uint8_t* levels) {
   for (int64_t i = 0; i < n; i += 16) {
     const __m512 above = _mm512_sub_ps(_mm512_loadu_ps(values + i), _mm512_set1_ps(origin));
@@ -156,8 +168,13 @@ void reaching_nibbles_avx512(const uint8_t* levels, const uint8_t* block, int64_
 }
 
 extern const CodePrimitives kAvx512Codes;
-const CodePrimitives kAvx512Codes = {column_scores_avx512,   nearest_column_avx512, nearest_columns_avx512,
-                                     quantise_avx512,        transpose_avx512,      nullptr,
+const CodePrimitives kAvx512Codes = {column_scores_avx512,
+                                     nearest_column_avx512,
+                                     nearest_columns_avx512,
+                                     extent_avx512,
+                                     quantise_avx512,
+                                     transpose_avx512,
+                                     nullptr,
                                      reaching_nibbles_avx512};
 
 }  // namespace fastret

@@ -24,8 +24,8 @@ void reaching_bytes(const uint8_t* levels, const uint8_t* block, int64_t num_cod
 }  // namespace
 
 extern const CodePrimitives kAvx512VbmiCodes;
-const CodePrimitives kAvx512VbmiCodes = {
-    column_scores_avx512, nearest_column_avx512, nearest_columns_avx512, quantise_avx512,
-    transpose_avx512,     reaching_bytes,        reaching_nibbles_avx512};
+const CodePrimitives kAvx512VbmiCodes = {column_scores_avx512, nearest_column_avx512,  nearest_columns_avx512,
+                                         extent_avx512,        quantise_avx512,        transpose_avx512,
+                                         reaching_bytes,       reaching_nibbles_avx512};
 
 }  // namespace fastret

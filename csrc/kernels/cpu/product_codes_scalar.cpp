@@ -58,6 +58,6 @@ void nearest_columns(const float* rows, int64_t count, const float* columns, con
 
 extern const CodePrimitives kScalarCodes;
 const CodePrimitives kScalarCodes = {column_scores, nearest_column, nearest_columns, nullptr,
-                                     nullptr,       nullptr,        nullptr};
+                                     nullptr,       nullptr,        nullptr,         nullptr};
 
 }  // namespace fastret

@@ -1,71 +1,25 @@
 // Product quantization of rows, the way back, and the tables of queries.
 #include <algorithm>
-#include <limits>
 #include <vector>
 
-#include "kernels/code_primitives.h"
 #include "kernels/cpu/float_environment.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/product_codes.h"
+#include "kernels/cpu/product_columns.h"
 
 namespace fastret::cpu {
-namespace {
-
-// Centroids with the dimensions outside: [M, sub_dim, K up to a multiple of 16]. Those beyond K are
-// infinitely far.
-class Columns {
- public:
-  Columns(const float* centroids, int64_t num_codes, int nbits, int64_t sub_dim)
-      : sub_dim_(sub_dim),
-        count_(int64_t(1) << nbits),
-        padded_((count_ + 15) / 16 * 16),
-        columns_(size_t(num_codes * sub_dim * padded_), std::numeric_limits<float>::infinity()) {
-    for (int64_t m = 0; m < num_codes; ++m)
-      for (int64_t d = 0; d < sub_dim; ++d)
-        for (int64_t c = 0; c < count_; ++c)
-          columns_[size_t((m * sub_dim + d) * padded_ + c)] = centroids[(m * count_ + c) * sub_dim + d];
-  }
-
-  int64_t count() const { return count_; }
-  int64_t padded() const { return padded_; }
-
-  // Of sub-vector m of a row with every centroid, [padded].
-  void scores(const CodePrimitives& set, Term term, const float* row, int64_t m, float* scores) const {
-    set.column_scores(term, row + m * sub_dim_, &columns_[size_t(m * sub_dim_ * padded_)], sub_dim_, padded_,
-                      scores);
-  }
-  int64_t nearest(const CodePrimitives& set, const float* row, int64_t m) const {
-    return set.nearest_column(row + m * sub_dim_, &columns_[size_t(m * sub_dim_ * padded_)], sub_dim_,
-                              padded_);
-  }
-
- private:
-  int64_t sub_dim_, count_, padded_;
-  std::vector<float> columns_;
-};
-
-}  // namespace
-
 void product_tables(const ProductTablesParams& p, const Parallel& parallel) {
-  const Columns columns(p.centroids, p.num_codes, p.nbits, p.sub_dim);
-  const CodePrimitives& set = *primitives().codes;
-  const Term term = p.squared_l2 ? Term::squared_difference : Term::product;
+  const ProductColumns columns(p.centroids, p.num_codes, p.nbits, p.sub_dim);
   parallel(p.count, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
-    std::vector<float> padded(size_t(columns.padded()));
     for (int64_t q = begin; q < end; ++q)
-      for (int64_t m = 0; m < p.num_codes; ++m) {
-        float* table = p.tables + (q * p.num_codes + m) * columns.count();
-        const bool fits = columns.padded() == columns.count();
-        columns.scores(set, term, p.rows + q * p.num_codes * p.sub_dim, m, fits ? table : padded.data());
-        if (!fits) std::copy_n(padded.data(), columns.count(), table);
-      }
+      columns.tables(p.squared_l2 ? Term::squared_difference : Term::product, p.rows + q * columns.dim(),
+                     p.tables + q * columns.entries());
   });
 }
 
 void product_encode(const ProductEncodeParams& p, const Parallel& parallel) {
-  const Columns columns(p.centroids, p.num_codes, p.nbits, p.sub_dim);
-  const CodePrimitives& set = *primitives().codes;
+  const ProductColumns columns(p.centroids, p.num_codes, p.nbits, p.sub_dim);
   const int64_t code_size = product_code_size(p.num_codes, p.nbits);
   parallel(p.count, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
@@ -73,7 +27,7 @@ void product_encode(const ProductEncodeParams& p, const Parallel& parallel) {
       uint8_t* row = p.codes + i * code_size;
       std::fill_n(row, code_size, uint8_t(0));
       for (int64_t m = 0; m < p.num_codes; ++m)
-        put_code(row, m, p.nbits, uint32_t(columns.nearest(set, p.rows + i * p.num_codes * p.sub_dim, m)));
+        put_code(row, m, p.nbits, uint32_t(columns.nearest(p.rows + i * columns.dim() + m * p.sub_dim, m)));
     }
   });
 }

@@ -2,9 +2,9 @@
 // adds tables of 8-bit levels, rounded down so that their sum bounds how good a row can be; only rows that
 // could still be among the best are scored in float32. The result is that of scoring them all.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "kernels/code_primitives.h"
@@ -24,9 +24,8 @@ constexpr int64_t kMostBlockQueries = 256;
 // Rows that are made ready at a time: a query's levels are then read from far away for many of them at once.
 constexpr int64_t kPartBytes = 1 << 16;
 constexpr int64_t kMostCodes = 65535 / 255;  // whose levels add up within 16 bits
-constexpr int64_t kRowsInFlight = 4;
-constexpr int64_t kRowsPerEntry = 4;        // that levels of a table must save scoring, to be worth making
-constexpr double kLargestMagnitude = 1e37;  // of sums that cannot overflow
+constexpr int64_t kRowsPerEntry = 1;         // that levels of a table must save scoring, to be worth making
+constexpr double kLargestMagnitude = 1e37;   // of sums that cannot overflow
 
 // Codes of 4 bits are looked up as they are, others as bytes.
 int first_pass_bits(int nbits) {
@@ -48,18 +47,12 @@ class Levels {
     std::vector<float> best(static_cast<size_t>(num_codes));
     float range = 0;
     for (int64_t m = 0; m < num_codes; ++m) {
-      const float* table = tables + m * queries.table_stride;
-      float smallest = table[0], largest = table[0], zero = 0;
-      for (int64_t c = 0; c < num_entries; ++c) {
-        smallest = std::min(smallest, table[c]);
-        largest = std::max(largest, table[c]);
-        zero += table[c] * 0;  // NaN from the first NaN or infinity on
-      }
-      best[size_t(m)] = queries.largest ? largest : smallest;
-      range = std::max(range, largest - smallest + zero);
-      if (std::isnan(zero)) return;
-      best_sum_ += queries.largest ? -double(largest) : double(smallest);
-      magnitude_ += std::max(std::fabs(smallest), std::fabs(largest));
+      const Extent extent = set.extent(tables + m * queries.table_stride, num_entries);
+      if (!extent.finite) return;
+      best[size_t(m)] = queries.largest ? extent.largest : extent.smallest;
+      range = std::max(range, extent.largest - extent.smallest);
+      best_sum_ += queries.largest ? -double(extent.largest) : double(extent.smallest);
+      magnitude_ += std::max(std::fabs(extent.smallest), std::fabs(extent.largest));
     }
     if (!(range <= std::numeric_limits<float>::max())) return;
     step_ = range / 255;
@@ -95,12 +88,14 @@ class Levels {
 // Some rows of a list, made ready for the first pass in blocks of kBlockRows.
 class ListPart {
  public:
-  ListPart(const CodeLists& lists, bool largest)
+  // For so many rows at most, or fewer.
+  ListPart(const CodeLists& lists, bool largest, int64_t rows)
       : lists_(lists),
         sign_(largest ? -1.0f : 1.0f),
         bits_(first_pass_bits(lists.codes.nbits)),
         width_(bits_ == 4 ? lists.codes.code_size : lists.codes.num_codes),
-        blocks_(std::clamp<int64_t>(kPartBytes / (kBlockRows * width_ + 1), 1, 16)),
+        blocks_(std::clamp<int64_t>(kPartBytes / (kBlockRows * width_ + 1), 1,
+                                    std::min<int64_t>(16, (rows + kBlockRows - 1) / kBlockRows))),
         block_(size_t(blocks_ * width_ * kBlockRows)),
         bytes_(lists.codes.nbits == bits_ ? 0 : size_t(width_ * kBlockRows)),
         offsets_(size_t(blocks_ * kBlockRows)) {}
@@ -171,23 +166,28 @@ class Scan {
 
   void run(int64_t part_number, int64_t parts) {
     const std::vector<Visit> visits = visits_of_all();
-    int64_t visited = 0;
-    for (const Visit& visit : visits) visited += visit.rows;
-    const int64_t entries = (mine_.end - mine_.begin) << lists_.codes.nbits;
-    const bool has_first_pass = has_first_pass_ && visited > kRowsPerEntry * entries;
+    int64_t visited = 0, most = 0;
+    for (const Visit& visit : visits) {
+      visited += visit.rows;
+      most = std::max(most, visit.rows);
+    }
     std::vector<Levels> levels;
-    if (has_first_pass)
+    std::optional<ListPart> rows;
+    const int64_t entries = (mine_.end - mine_.begin) << lists_.codes.nbits;
+    if (has_first_pass_ && visited > kRowsPerEntry * entries) {
       for (int64_t q = mine_.begin; q < mine_.end; ++q)
         levels.emplace_back(set_, queries_, q, lists_.codes.num_codes, int64_t(1) << lists_.codes.nbits);
-    ListPart rows(lists_, queries_.largest);
+      rows.emplace(lists_, queries_.largest, most);
+    }
+    const int64_t together = rows ? rows->most_rows() : most;
     for (size_t begin = 0, end = 0; begin < visits.size(); begin = end) {
       while (end < visits.size() && visits[end].list == visits[begin].list) ++end;
       const int64_t list = visits[begin].list;
       const Range mine = part(lists_.sizes[list], part_number, parts);
-      for (int64_t first = mine.begin; first < mine.end; first += rows.most_rows()) {
-        const int64_t count = std::min(rows.most_rows(), mine.end - first);
-        if (has_first_pass) rows.load(set_, lists_.starts[list] + first, count);
-        const bool bounded = has_first_pass && rows.largest_offset() < kLargestMagnitude;
+      for (int64_t first = mine.begin; first < mine.end; first += together) {
+        const int64_t count = std::min(together, mine.end - first);
+        if (rows) rows->load(set_, lists_.starts[list] + first, count);
+        const bool bounded = rows && rows->largest_offset() < kLargestMagnitude;
         for (size_t v = begin; v < end; ++v) {
           const Levels* mine_levels = bounded ? &levels[size_t(visits[v].query - mine_.begin)] : nullptr;
           scan(visits[v], mine_levels && mine_levels->usable() ? mine_levels : nullptr, rows,
@@ -219,7 +219,8 @@ class Scan {
   }
 
   // The rows of the arena from `first` on.
-  void scan(const Visit& visit, const Levels* levels, const ListPart& rows, int64_t first, int64_t count) {
+  void scan(const Visit& visit, const Levels* levels, const std::optional<ListPart>& rows, int64_t first,
+            int64_t count) {
     Found& found = found_[size_t(visit.query - mine_.begin)];
     const float base =
         queries_.base ? queries_.base[visit.query * queries_.probes_of_each + visit.probe] : 0.0f;
@@ -231,9 +232,9 @@ class Scan {
       if (levels && (i % kBlockRows == 0 || masks_of != found.threshold())) {
         const int64_t block = i / kBlockRows * kBlockRows;
         masks_of = found.threshold();
-        reaching_(levels->data(), rows.block(block), lists_.codes.num_codes, rows.offsets(block),
+        reaching_(levels->data(), rows->block(block), lists_.codes.num_codes, rows->offsets(block),
                   levels->step(),
-                  levels->limit(masks_of, queries_.largest ? -base : base, rows.largest_offset(),
+                  levels->limit(masks_of, queries_.largest ? -base : base, rows->largest_offset(),
                                 lists_.codes.num_codes),
                   masks);
       }
@@ -257,23 +258,19 @@ class Scan {
              Found& found) {
     const ProductCodes& codes = lists_.codes;
     const float* tables = queries_.tables + query * queries_.query_stride;
-    for (int64_t i = 0; i < count; i += kRowsInFlight) {
-      const int64_t rows = std::min(kRowsInFlight, count - i);
-      const auto reader = [&](int64_t j) {
-        return reader_of(codes.data + positions[i + std::min(j, rows - 1)] * codes.code_size);
-      };
-      auto readers = std::array{reader(0), reader(1), reader(2), reader(3)};
-      static_assert(readers.size() == kRowsInFlight);
-      float sums[kRowsInFlight] = {};
-      for (int64_t m = 0; m < codes.num_codes; ++m) {
-        const float* table = tables + m * queries_.table_stride;
-        for (int64_t j = 0; j < kRowsInFlight; ++j) sums[j] += table[readers[size_t(j)].next()];
-      }
-      for (int64_t j = 0; j < rows; ++j) {
+    for (int64_t i = 0; i < count; i += kCodeRowsInFlight) {
+      const int64_t size = std::min(kCodeRowsInFlight, count - i);
+      const uint8_t* rows[kCodeRowsInFlight];
+      for (int64_t j = 0; j < kCodeRowsInFlight; ++j)
+        rows[j] = codes.data + positions[i + std::min(j, size - 1)] * codes.code_size;
+      float sums[kCodeRowsInFlight];
+      table_sums(reader_of, rows, codes.num_codes, tables, queries_.table_stride, sums);
+      for (int64_t j = 0; j < size; ++j) {
         const int64_t position = positions[i + j];
         const float score = (sums[j] + (lists_.offsets ? lists_.offsets[position] : 0.0f)) + base;
-        found.push(
-            {queries_.largest ? score : -score, lists_.ids ? lists_.ids[position] : position, position});
+        const float value = queries_.largest ? score : -score;
+        if (!(value < found.threshold()))
+          found.push({value, lists_.ids ? lists_.ids[position] : position, position});
       }
     }
   }
