@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ _READ_AT_ONCE = 1 << 24  # bytes from a reader, which are then copied to where t
 def write_index(index: Index, f: Any, io_flags: int = 0) -> None:
     """Write an index to a file (a name, a Path) that faiss.read_index reads, atomically, or to an IOWriter.
 
+    The file takes the name when it is whole, whatever ends the process before; that it outlasts a power cut a moment
+    later is as with FAISS up to the system, and read_index refuses what was cut off.
     Raises TypeError for what is no index, RuntimeError (as FAISS does) if the file cannot be written whole; what was
     there before is then untouched.
     """
@@ -61,7 +64,7 @@ def write_to(registry: Registry[T], value: T, f: Any, io_flags: int = 0) -> None
         registry.write(Writer(f.write_bytes, getattr(f, "name", "") or type(f).__name__, io_flags), value)
         return
     try:
-        with replacing(f) as temporary, temporary.open("wb") as file:
+        with replacing(f, durable=False) as temporary, temporary.open("wb") as file:
             registry.write(Writer(file.write, os.fspath(f), io_flags), value)
     except OSError as error:
         raise RuntimeError(f"write_index: could not write {os.fspath(f)}: {error}") from error
@@ -88,9 +91,10 @@ def read_from(registry: Registry[T], f: Any, io_flags: int = 0) -> T:
         if io_flags & (IO_FLAG_MMAP_IFC | (IO_FLAG_MMAP & ~IO_FLAG_SKIP_IVF_DATA)):
             memory = np.memmap(path, dtype=np.uint8, mode="c")
             return registry.read(Reader(str(path), io_flags, memory=memory, in_place=True))
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            value = registry.read(Reader(str(path), io_flags, read_into=file.readinto, remaining=size))
+        with path.open("rb", buffering=0) as file:
+            size, read_parts = os.fstat(file.fileno()).st_size, partial(os.readv, file.fileno())
+            reader = Reader(str(path), io_flags, read_into=file.readinto, read_parts=read_parts, remaining=size)
+            value = registry.read(reader)
             if file.read(1):
                 raise RuntimeError(f"read_index: {path} was altered: it goes on behind the end of its index")
             return value

@@ -11,7 +11,15 @@ import torch
 from ..inverted_lists import ArrayInvertedLists, InvertedLists
 from ..on_disk_lists import OnDiskInvertedLists
 from .registry import inverted_lists
-from .stream import IO_FLAG_MMAP, IO_FLAG_ONDISK_SAME_DIR, IO_FLAG_READ_ONLY, IO_FLAG_SKIP_IVF_DATA, Reader, Writer
+from .stream import (
+    IO_FLAG_MMAP,
+    IO_FLAG_ONDISK_SAME_DIR,
+    IO_FLAG_READ_ONLY,
+    IO_FLAG_SKIP_IVF_DATA,
+    NumpyArray,
+    Reader,
+    Writer,
+)
 
 
 def write_lists(writer: Writer, lists: InvertedLists | None) -> None:
@@ -46,10 +54,18 @@ def write_array_lists(writer: Writer, lists: ArrayInvertedLists) -> None:
     else:
         writer.fourcc(b"sprs")
         writer.vector(np.stack([filled, sizes[filled]], 1), "<u8")
-    for list_no in filled.tolist():
-        codes, ids = lists._list(list_no)
-        writer.array(codes.numpy(), "u1")
-        writer.array(ids.numpy(), "<i8")
+    arena = lists._arena()
+    writer.parts(_parts(arena.codes.numpy(), arena.ids.numpy(), arena.starts.numpy()[filled], sizes[filled]))
+
+
+def _parts(codes: NumpyArray, ids: NumpyArray, starts: NumpyArray, sizes: NumpyArray) -> list[memoryview]:
+    """The bytes of the codes and of the ids of each list in an arena, as files have them."""
+    code_size = codes.shape[1]
+    code_bytes, id_bytes = (part.reshape(-1).view(np.uint8).data for part in (codes, ids))
+    parts: list[memoryview] = []
+    for first, end in zip(starts.tolist(), (starts + sizes).tolist(), strict=True):
+        parts += code_bytes[first * code_size : end * code_size], id_bytes[8 * first : 8 * end]
+    return parts
 
 
 @inverted_lists.reads(b"ilar")
@@ -78,16 +94,11 @@ def read_array_lists(reader: Reader, fourcc: bytes) -> InvertedLists:
 
 
 def _in_memory(reader: Reader, sizes: torch.Tensor, code_size: int) -> ArrayInvertedLists:
+    n = int(sizes.sum())
     # All of it is asked for at once, so that a file that promises too much is refused before.
-    memory = reader.array(int(sizes.sum()) * (code_size + 8), "u1")
-    codes = np.empty((int(sizes.sum()), code_size), np.uint8)
-    ids = np.empty(len(codes), np.int64)
-    first = at = 0
-    for size in sizes.tolist():
-        rows, middle, end = slice(first, first + size), at + size * code_size, at + size * (code_size + 8)
-        codes[rows] = memory[at:middle].reshape(size, code_size)
-        ids[rows] = memory[middle:end].view("<i8")
-        first, at = first + size, end
+    reader.require(n * (code_size + 8))
+    codes, ids = reader.empty(n * code_size, "u1").reshape(n, code_size), reader.empty(n, "<i8")
+    reader.fill_parts(_parts(codes, ids, (sizes.cumsum(0) - sizes).numpy(), sizes.numpy()))
     return ArrayInvertedLists.over(torch.from_numpy(codes), torch.from_numpy(ids), sizes)
 
 
