@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/searchers.h"
 #include "kernels/cpu/first_pass.h"
 #include "kernels/isa.h"
 
@@ -48,4 +49,5 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
       },
       py::arg("num_queries"), py::arg("dim"),
       "What a search of keys that are not packed begins with: int8, int16 or float32.");
+  fastret::bindings::add_list_searcher(m);
 }

@@ -35,12 +35,14 @@ struct InvertedLists {
   int64_t dim;
   const float*
       ranges;  // [2, D], of codecs with ranges: value = ranges[0] + (level + 0.5) / levels * ranges[1]
-  const int64_t* ids;      // [capacity]
+  const int64_t* ids;      // [capacity]; nullptr: positions are ids
   const int64_t* starts;   // [L]
   const int64_t* sizes;    // [L]
   int64_t num_lists;       // L
   const float* centroids;  // [L, D], added to the rows of their list; nullptr: none
   const bool* allowed;     // [capacity], the rows that may be found; nullptr: all
+
+  int64_t id(int64_t position) const { return ids ? ids[position] : position; }
 };
 
 // The lists that each query visits, best first.

@@ -22,11 +22,11 @@ class NearestLists {
                         centroids.scalar_type() == ScalarType::Float && centroids.is_contiguous(),
                     op, ": queries and coarse must be contiguous float32");
     STD_TORCH_CHECK(nprobe >= 0, op, ": nprobe must not be negative, got ", nprobe);
-    lists_.resize(size_t(queries.size(0) * nprobe));
-    scores_.resize(lists_.size());
     const auto begun = std::chrono::steady_clock::now();
-    cpu::nearest_lists({rows_of(op, queries), rows_of(op, centroids), metric_of(op, metric), nprobe,
-                        scores_.data(), lists_.data()});
+    const cpu::NearestLists nearest(rows_of(op, queries), rows_of(op, centroids), metric_of(op, metric),
+                                    nprobe);
+    lists_.assign(nearest.lists(), nearest.lists() + nearest.count());
+    scores_.assign(nearest.scores(), nearest.scores() + nearest.count());
     nanoseconds_ = std::chrono::nanoseconds(std::chrono::steady_clock::now() - begun).count();
   }
 

@@ -1,5 +1,38 @@
 """The native module. Importing it registers torch.ops.fastret.*"""
 
+from typing import Any
+
+from numpy import float32, int64, uint8
+from numpy.typing import NDArray
+
+class ListSearcher:
+    """Searches of few queries [Q, D] through inverted lists of rows, by one call.
+
+    Arrays are held, not copied: coarse [L, D] float32, of coarse_metric, whose nearest lists are visited; codes
+    [N, bytes] uint8 of a codec, ids [N], starts and sizes [L] int64, and where the codec has them ranges [2, D] and
+    centroids [L, D] float32. Raises ValueError for others.
+    """
+
+    def __init__(
+        self,
+        coarse: NDArray[float32],
+        coarse_metric: int,
+        codes: NDArray[uint8],
+        ids: NDArray[int64],
+        starts: NDArray[int64],
+        sizes: NDArray[int64],
+        metric: int,
+        codec: int,
+        ranges: NDArray[float32] | None = None,
+        centroids: NDArray[float32] | None = None,
+    ) -> None: ...
+    def search(
+        self, x: Any, k: Any, nprobe: int, max_rows: int
+    ) -> tuple[NDArray[float32], NDArray[int64], int, int, int, int] | None:
+        """Scores and ids [Q, k], padded as FAISS pads, then lists visited that hold rows, rows in them, nanoseconds of
+        finding the lists, and of all. None where x is no contiguous float32 [Q, D] array, or for many queries.
+        """
+
 def build_info() -> dict[str, str | bool]: ...
 def get_isa() -> str:
     """The instruction set in use, one of available_isas()."""

@@ -3,7 +3,35 @@
 #pragma once
 #include <cfenv>
 
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
 namespace fastret {
+
+#if defined(__SSE2__)
+
+// Of the control word alone, which is all that SSE and AVX look at: fesetenv costs as much as a short search.
+class DefaultFloatEnvironment {
+ public:
+  DefaultFloatEnvironment() : callers_(_mm_getcsr()) { set(kDefault); }
+  ~DefaultFloatEnvironment() { set(callers_ & kControl); }
+  DefaultFloatEnvironment(const DefaultFloatEnvironment&) = delete;
+  DefaultFloatEnvironment& operator=(const DefaultFloatEnvironment&) = delete;
+
+ private:
+  static constexpr unsigned kFlags = 0x3f, kControl = 0xffff & ~kFlags, kDefault = 0x1f80;
+
+  // Exceptions that occurred stay noted, as they do where nothing is to be set.
+  static void set(unsigned control) {
+    const unsigned current = _mm_getcsr();
+    if ((current & kControl) != control) _mm_setcsr((current & kFlags) | control);
+  }
+
+  unsigned callers_;
+};
+
+#else
 
 class DefaultFloatEnvironment {
  public:
@@ -18,5 +46,7 @@ class DefaultFloatEnvironment {
  private:
   std::fenv_t callers_;
 };
+
+#endif
 
 }  // namespace fastret

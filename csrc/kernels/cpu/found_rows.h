@@ -1,4 +1,5 @@
-// What searches of coded rows have found so far: the k best, or all above a threshold.
+// What searches of coded rows have found so far: the k best, or all above a
+// threshold.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -25,13 +26,19 @@ class BestRows {
   explicit BestRows(int64_t k)
       : k_(size_t(k)), threshold_(k ? -std::numeric_limits<float>::infinity() : NAN) {}
 
+  size_t wanted() const { return k_; }
   // No row of a smaller value can enter.
   float threshold() const { return threshold_; }
 
   void push(const FoundRow& row) {
     if (!(row.value >= threshold_)) return;  // NaN compares false
     rows_.push_back(row);
-    if (rows_.size() < 2 * k_ + 32) return;
+    if (rows_.size() >= 2 * k_ + 32) settle();
+  }
+
+  // Raises the threshold as far as what is there allows.
+  void settle() {
+    if (rows_.size() < k_ || k_ == 0) return;
     keep_best();
     threshold_ = rows_[k_ - 1].value;
   }
@@ -46,7 +53,7 @@ class BestRows {
 
  private:
   void keep_best() {
-    if (rows_.size() <= k_) return;
+    if (rows_.size() < k_ || k_ == 0) return;
     std::nth_element(rows_.begin(), rows_.begin() + int64_t(k_) - 1, rows_.end());
     rows_.resize(k_);
   }
@@ -61,7 +68,9 @@ class RowsAbove {
  public:
   explicit RowsAbove(float threshold) : threshold_(threshold) {}
 
+  size_t wanted() const { return 0; }  // of the best, before the others
   float threshold() const { return threshold_; }
+  void settle() {}
   void push(const FoundRow& row) {
     if (row.value > threshold_) rows_.push_back(row);
   }

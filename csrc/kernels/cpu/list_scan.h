@@ -9,6 +9,7 @@
 #include "kernels/cpu/level_pass.h"
 #include "kernels/cpu/list_rows.h"
 #include "kernels/cpu/list_visits.h"
+#include "kernels/cpu/row_sums.h"
 
 namespace fastret::cpu {
 
@@ -71,7 +72,10 @@ class ListScan {
         isa_(primitives()),
         keeper_(keeper),
         rows_(work.lists, kPanelKeys),
-        levels_(work.lists, work.metric) {}
+        levels_(work.lists, work.metric),
+        differences_(rows_.in_place() && work.metric == Metric::l2 ? row_sums() : nullptr) {
+    std::fill_n(facts_, kPanelKeys, 1.0f);  // the scale
+  }
 
   // First the best list of each query: then thresholds are high from the start. Of `parts` parts, this one
   // does every parts-th list.
@@ -101,8 +105,12 @@ class ListScan {
  private:
   // So many queries share what decoding a list costs.
   static constexpr int64_t kSharing = 6;
+  static constexpr float kMostBounded = 1e37f;  // NaN is above it
+
+  float* errors() { return facts_ + 4 * kPanelKeys; }  // the offsets of key facts: what upper ends add
 
   void visit(const ListVisit& visit) {
+    if (differences_ && visit.num_queries == 1) return visit_differences(visit);
     if (!levels_.applies() || visit.num_queries >= kSharing) return visit_rows(visit);
     for (int64_t i = 0; i < visit.num_queries; ++i) {
       const uint32_t* query = visit.queries + i;
@@ -116,11 +124,7 @@ class ListScan {
   // Scores the rows straight from their codes.
   void visit_levels(const ListVisit& visit, uint32_t query) {
     const float error = levels_.error();
-    float facts[kFactsPerPanel] = {};  // the upper end is the score plus the error
-    std::fill_n(facts, kPanelKeys, 1.0f);
-    std::fill_n(facts + 4 * kPanelKeys, kPanelKeys, error);
-    const KeyFacts key_facts(facts);
-    const QueryFacts query_facts{1, 0, 0, 0};
+    std::fill_n(errors(), kPanelKeys, error);
     float values[kPanelKeys] = {};
     const int64_t start = work_.lists.starts[visit.list];
     for (int64_t first = start; first < start + visit.rows; first += kPanelKeys) {
@@ -128,12 +132,47 @@ class ListScan {
       const uint32_t allowed = allowed_in(first, size);
       if (!allowed) continue;
       levels_.score(first, size, values);
-      Sink& sink = keeper_.sink(query);
-      const uint32_t before = sink.count;
-      isa_.filter_tile(false, values, 1, &query_facts, key_facts, allowed, uint32_t(first), &sink);
-      if (sink.count > before)
-        keeper_.settle(query, [&](int64_t) { return error + work_.bounds[query].extra; }, visit.list, first);
+      offer(visit.list, query, first, values, allowed);
     }
+  }
+
+  // Sums up the squared differences to one query, whose error is in proportion to the sum: this needs no
+  // norms. A sum of D terms, each of three roundings, errs by e = (D/16 + 16)u of itself, the canonical score
+  // and the steps from the sum to t by 4u (sum + square).
+  void visit_differences(const ListVisit& visit) {
+    const uint32_t query = *visit.queries;
+    const float square = float(work_.block.square(query));
+    const float share = float((double(work_.dim) / 16 + 24) * 0x1p-24) * 0.51f;
+    const float least = 3 * 0x1p-24f * square + float(double(work_.dim + 16) * 0x1p-140);
+    const int64_t start = work_.lists.starts[visit.list];
+    for (int64_t first = start; first < start + visit.rows; first += kPanelKeys) {
+      const int size = int(std::min<int64_t>(kPanelKeys, start + visit.rows - first));
+      uint32_t allowed = allowed_in(first, size);
+      if (!allowed) continue;
+      const float* rows[kPanelKeys];
+      for (int i = 0; i < size; ++i) rows[i] = rows_.read({visit.list, first + i}, i);
+      float values[kPanelKeys] = {};
+      differences_(Term::squared_difference, work_.block.row(query), rows, size, work_.dim, values);
+      uint32_t bounded = 0;
+      for (int i = 0; i < kPanelKeys; ++i) bounded |= uint32_t(values[i] <= kMostBounded) << i;
+      if (allowed & ~bounded) visit_unbounded(visit, allowed & ~bounded, first);
+      for (int i = 0; i < kPanelKeys; ++i) {
+        errors()[i] = share * values[i] + least;
+        values[i] = 0.5f * (square - values[i]);
+      }
+      offer(visit.list, query, first, values, allowed & bounded);
+    }
+  }
+
+  // Rows that may be found, from position `first` on: t within errors().
+  void offer(int64_t list, uint32_t query, int64_t first, const float* values, uint32_t allowed) {
+    const QueryFacts query_facts{1, 0, 0, 0};
+    Sink& sink = keeper_.sink(query);
+    const uint32_t before = sink.count;
+    isa_.filter_tile(false, values, 1, &query_facts, KeyFacts(facts_), allowed, uint32_t(first), &sink);
+    if (sink.count == before) return;
+    const auto half_width = [&](int64_t i) { return errors()[i] + work_.bounds[query].extra; };
+    keeper_.settle(query, half_width, list, first);
   }
 
   void visit_rows(const ListVisit& visit) {
@@ -163,7 +202,7 @@ class ListScan {
       }
       isa_.row_tile(queries, count, rows, work_.dim, dots, squares);
       if (g == 0 && in_place_facts(work_.bound, squares, size, facts))
-        visit_unbounded(visit, facts, first, allowed);
+        visit_unbounded(visit, allowed & unbounded_in(facts), first);
       const KeyFacts key_facts(facts);
       isa_.filter_tile(false, dots, count, query_facts, key_facts, allowed, uint32_t(first), sinks);
       for (int r = 0; r < count; ++r) {
@@ -186,14 +225,20 @@ class ListScan {
   }
 
   // Those of a block of rows that float32 cannot bound.
-  void visit_unbounded(const ListVisit& visit, const float* facts, int64_t first, uint32_t allowed) {
-    std::vector<int64_t> unbounded;
-    list_unbounded(facts, first, unbounded);
+  void visit_unbounded(const ListVisit& visit, uint32_t unbounded, int64_t first) {
     places_.clear();
-    for (const int64_t p : unbounded)
-      if (allowed >> (p - first) & 1) places_.push_back({visit.list, p});
+    for (int i = 0; i < kPanelKeys; ++i)
+      if (unbounded >> i & 1) places_.push_back({visit.list, first + i});
     ListRows apart(work_.lists, kRowsPerCall);  // the block's rows are in use
     score_exactly(visit, apart);
+  }
+
+  static uint32_t unbounded_in(const float* facts) {
+    std::vector<int64_t> rows;
+    list_unbounded(facts, 0, rows);
+    uint32_t bits = 0;
+    for (const int64_t i : rows) bits |= 1u << i;
+    return bits;
   }
 
   void score_exactly(const ListVisit& visit, ListRows& rows) {
@@ -210,7 +255,9 @@ class ListScan {
   Keeper& keeper_;
   ListRows rows_;
   LevelPass levels_;
-  std::vector<RowPlace> places_;  // of one block
+  RowSums differences_;               // nullptr: not for these lists
+  float facts_[kFactsPerPanel] = {};  // of rows whose values are t already
+  std::vector<RowPlace> places_;      // of one block
 };
 
 }  // namespace fastret::cpu

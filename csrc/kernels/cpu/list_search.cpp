@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/candidates.h"
 #include "kernels/cpu/float_environment.h"
+#include "kernels/cpu/found_rows.h"
 #include "kernels/cpu/list_scan.h"
 #include "kernels/cpu/list_search.h"
 
@@ -13,59 +14,13 @@ namespace fastret::cpu {
 namespace {
 
 constexpr int64_t kCandidateBytes = 128 << 20;  // held at once, by the queries of a block
-// A first pass over so little, which queries rarely share, costs more than it saves.
-constexpr int64_t kFewQueries = 4, kFewValues = 1 << 16;
+// So few queries rarely visit the same lists; for fewer values to a thread, waking it costs more than it
+// saves.
+constexpr int64_t kFewQueries = 4, kValuesPerThread = 1 << 19;
 
 float round_down(double value) {
   return float(value - std::abs(value) * 0x1p-22 - 0x1p-140);
 }
-
-// The k best rows seen so far.
-class BestRows {
- public:
-  struct Row {
-    float value;
-    int64_t id, position;
-    bool operator<(const Row& other) const {
-      if (value != other.value || id != other.id) return ranks_before(value, id, other.value, other.id);
-      return position < other.position;
-    }
-  };
-
-  // No row of a smaller value can enter.
-  float threshold() const { return threshold_; }
-
-  // In any order.
-  void push(size_t k, Row row) {
-    if (!(row.value >= threshold_)) return;  // NaN compares false
-    rows_.push_back(row);
-    if (rows_.size() >= 2 * k + 64) {
-      keep_best(k);
-      threshold_ = std::max_element(rows_.begin(), rows_.end())->value;  // the last in rank
-    }
-  }
-
-  void take(BestRows& other) {
-    rows_.insert(rows_.end(), other.rows_.begin(), other.rows_.end());
-    other.rows_.clear();
-  }
-
-  const std::vector<Row>& sorted(size_t k) {
-    keep_best(k);
-    std::sort(rows_.begin(), rows_.end());
-    return rows_;
-  }
-
- private:
-  void keep_best(size_t k) {
-    if (rows_.size() <= k) return;
-    std::nth_element(rows_.begin(), rows_.begin() + int64_t(k) - 1, rows_.end());
-    rows_.resize(k);
-  }
-
-  float threshold_ = -std::numeric_limits<float>::infinity();
-  std::vector<Row> rows_;
-};
 
 // What a part of a scan keeps of its queries.
 class BestKeeper {
@@ -75,7 +30,7 @@ class BestKeeper {
         first_(queries.begin),
         k_(size_t(k)),
         sinks_(size_t(queries.end - queries.begin)),
-        best_(sinks_.size()),
+        best_(sinks_.size(), BestRows(k)),
         finisher_(work.lists, kRowsPerCall) {
     candidates_.reserve(sinks_.size());
     for (Sink& sink : sinks_) candidates_.emplace_back(sink, capacity);
@@ -93,13 +48,13 @@ class BestKeeper {
   }
 
   void found(int64_t q, float value, int64_t position) {
-    best(q).push(k_, {value, work_.lists.ids[position], position});
+    best(q).push({value, work_.lists.id(position), position});
   }
 
   // Adds what another part kept of the query, which forgets it.
   void take(BestKeeper& other, int64_t q) {
     candidates(q).merge(sink(q), other.candidates(q), other.sink(q));
-    best(q).take(other.best(q));
+    best(q).merge(other.best(q));
   }
 
   // Scores what the first pass kept; false where that is too much.
@@ -115,7 +70,7 @@ class BestKeeper {
     return true;
   }
 
-  const std::vector<BestRows::Row>& sorted(int64_t q) { return best(q).sorted(k_); }
+  const std::vector<FoundRow>& sorted(int64_t q) { return best(q).sorted(); }
 
  private:
   Candidates& candidates(int64_t q) { return candidates_[size_t(q - first_)]; }
@@ -148,7 +103,7 @@ class BestKeeper {
   std::vector<float> values_, scratch_;
 };
 
-void write_best(const ListSearchParams& p, int64_t query, const std::vector<BestRows::Row>& best) {
+void write_best(const ListSearchParams& p, int64_t query, const std::vector<FoundRow>& best) {
   const float nothing = -std::numeric_limits<float>::infinity();
   const int64_t row = query * p.k;
   for (int64_t j = 0; j < p.k; ++j) {
@@ -218,47 +173,97 @@ class BlockListSearch {
   ListWork work_;
 };
 
-// Scores every row that one query visits.
-void answer_directly(const ListSearchParams& p, int64_t query, ListRows& rows) {
-  RowReader reader(p.queries, 1);
-  const float* vector = reader.read(query, 0);
-  const double square = canonical_square(vector, p.lists.dim);
-  BestRows best;
-  int64_t left = p.probes.max_rows ? p.probes.max_rows : INT64_MAX;
-  for (int64_t i = 0; i < p.probes.per_query && left > 0; ++i) {
-    const int64_t list = p.probes.lists[query * p.probes.per_query + i];
-    if (list < 0) continue;
-    const int64_t visited = std::min(left, p.lists.sizes[list]), end = p.lists.starts[list] + visited;
-    left -= visited;
-    for (int64_t first = end - visited; first < end; first += kRowsPerCall) {
-      const int size = int(std::min<int64_t>(kRowsPerCall, end - first));
-      const float* keys[kRowsPerCall];
-      for (int r = 0; r < size; ++r) keys[r] = rows.read({list, first + r}, r);
-      float scores[kRowsPerCall];
-      score_keys(p.metric, vector, square, keys, nullptr, size, p.lists.dim, scores);
-      for (int r = 0; r < size; ++r) {
-        const int64_t position = first + r;
-        const float value = rank_value(p.metric, scores[r]);
-        if (value >= best.threshold() && (!p.lists.allowed || p.lists.allowed[position]))
-          best.push(size_t(p.k), {value, p.lists.ids[position], position});
-      }
-    }
+// What a part of a scan of few queries keeps: whatever the first pass lets through is scored canonically at
+// once, so that thresholds rise with every block of rows.
+class ScoringKeeper {
+ public:
+  ScoringKeeper(const ListWork& work, int64_t k) : work_(work), finisher_(work.lists, kRowsPerCall) {
+    for (int64_t q = 0; q < work.block.size(); ++q) queries_.push_back(std::make_unique<Query>(k));
   }
-  write_best(p, query, best.sorted(size_t(p.k)));
-}
 
-// The most rows that some query visits.
-int64_t most_rows(const ListSearchParams& p) {
-  int64_t most = 0;
+  Sink& sink(int64_t q) { return queries_[size_t(q)]->sink; }
+
+  template <class HalfWidth>
+  void settle(int64_t q, const HalfWidth&, int64_t list, int64_t) {
+    Query& query = *queries_[size_t(q)];
+    const int64_t count = query.sink.count;
+    query.sink.count = 0;
+    RowPlace places[kPanelKeys];
+    for (int64_t i = 0; i < count; ++i) places[i] = {list, query.places[i]};
+    float values[kPanelKeys];
+    score_places(work_, finisher_, q, places, count, values);
+    for (int64_t i = 0; i < count; ++i) found(q, values[i], places[i].position);
+    query.sink.threshold = threshold(q);
+  }
+
+  void found(int64_t q, float value, int64_t position) {
+    queries_[size_t(q)]->best.push({value, work_.lists.id(position), position});
+  }
+
+  void take(const ScoringKeeper& other, int64_t q) {
+    queries_[size_t(q)]->best.merge(other.queries_[size_t(q)]->best);
+  }
+
+  const std::vector<FoundRow>& sorted(int64_t q) { return queries_[size_t(q)]->best.sorted(); }
+
+ private:
+  struct Query {
+    explicit Query(int64_t k) : best(k), sink{Candidates::kNoThreshold, 0, uppers, places} {}
+
+    BestRows best;
+    Sink sink;
+    float uppers[2 * kPanelKeys];
+    uint32_t places[2 * kPanelKeys];
+  };
+
+  // What the upper end of every row that can still enter reaches.
+  float threshold(int64_t q) const {
+    const float value = queries_[size_t(q)]->best.threshold();
+    if (!(value > -std::numeric_limits<float>::infinity())) return Candidates::kNoThreshold;
+    const double square = work_.block.square(q);
+    const double scaled = work_.metric == Metric::l2 ? (square + value) / 2 : value;
+    return round_down(scaled - work_.bounds[size_t(q)].extra);
+  }
+
+  const ListWork& work_;
+  ListRows finisher_;
+  std::vector<std::unique_ptr<Query>> queries_;
+};
+
+// Calls visit(rows) with how many rows each query visits.
+template <class Visit>
+void count_rows(const ListSearchParams& p, Visit&& visit) {
   for (int64_t q = 0; q < p.queries.rows; ++q) {
     int64_t rows = 0;
     for (int64_t i = 0; i < p.probes.per_query; ++i) {
       const int64_t list = p.probes.lists[q * p.probes.per_query + i];
       rows += list < 0 ? 0 : p.lists.sizes[list];
     }
-    most = std::max(most, rows);
+    visit(rows);
   }
-  return most;
+}
+
+// Few queries, one after the other: threads share the lists.
+void search_few(const ListSearchParams& p, const Parallel& parallel) {
+  const QueryBlock block(p.queries, {0, p.queries.rows}, shape_of_lists(p.lists, p.metric), {}, parallel);
+  const ListWork work(p.lists, p.probes, p.metric, block);
+  int64_t values = 0;
+  count_rows(p, [&](int64_t rows) { values += rows * p.lists.dim; });
+  const int64_t parts = std::clamp<int64_t>(values / kValuesPerThread, 1, parallel.num_threads);
+  std::vector<std::unique_ptr<ScoringKeeper>> keepers(static_cast<size_t>(parts));
+  parallel(parts, [&](int64_t begin, int64_t end) {
+    const DefaultFloatEnvironment environment;
+    for (int64_t part = begin; part < end; ++part) {
+      keepers[size_t(part)] = std::make_unique<ScoringKeeper>(work, p.k);
+      ListScan<ScoringKeeper> scan(work, *keepers[size_t(part)]);
+      scan.run(work.queries({0, block.size()}, true), part, parts);
+      scan.run_exactly(work.queries({0, block.size()}, false), part, parts);
+    }
+  });
+  for (int64_t q = 0; q < block.size(); ++q) {
+    for (int64_t part = 1; part < parts; ++part) keepers[0]->take(*keepers[size_t(part)], q);
+    write_best(p, q, keepers[0]->sorted(q));
+  }
 }
 
 }  // namespace
@@ -266,14 +271,10 @@ int64_t most_rows(const ListSearchParams& p) {
 void search_lists(const ListSearchParams& params, const Parallel& parallel) {
   if (params.k == 0 || params.queries.rows == 0) return;
   const DefaultFloatEnvironment environment;
-  const int64_t most = most_rows(params);
-  const bool little = params.queries.rows <= kFewQueries && most * params.lists.dim <= kFewValues;
-  if (little && !LevelPass::applies(params.lists, params.metric)) {
-    ListRows rows(params.lists, kRowsPerCall);
-    for (int64_t q = 0; q < params.queries.rows; ++q) answer_directly(params, q, rows);
-    return;
-  }
+  if (params.queries.rows <= kFewQueries) return search_few(params, parallel);
   const KeySet shape = shape_of_lists(params.lists, params.metric);
+  int64_t most = 0;
+  count_rows(params, [&](int64_t rows) { most = std::max(most, rows); });
   const int64_t within_reach = std::min(params.k, most);
   const int64_t capacity = std::max<int64_t>(128, within_reach + within_reach / 2 + 64);
   const int64_t block = std::clamp<int64_t>(kCandidateBytes / (12 * capacity), 16, 4096);

@@ -1,42 +1,46 @@
 #include "kernels/cpu/nearest_lists.h"
 
 #include <algorithm>
-#include <limits>
-#include <vector>
+#include <cmath>
 
 #include "kernels/canonical.h"
-#include "kernels/cpu/float_environment.h"
-#include "kernels/cpu/found_rows.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/list_search.h"
 
 namespace fastret::cpu {
 
-void nearest_lists(const NearestListsParams& p) {
-  const DefaultFloatEnvironment environment;
-  const float nothing = -std::numeric_limits<float>::infinity();
-  RowReader queries(p.queries, 1), centroids(p.centroids, 1);
-  for (int64_t q = 0; q < p.queries.rows; ++q) {
-    const float* query = queries.read(q, 0);
-    const double square = canonical_square(query, p.queries.dim);
-    BestRows best(p.nprobe);
-    for (int64_t first = 0; first < p.centroids.rows; first += kRowsPerCall) {
-      const int size = int(std::min<int64_t>(kRowsPerCall, p.centroids.rows - first));
-      const float* rows[kRowsPerCall];
-      for (int r = 0; r < size; ++r) rows[r] = centroids.read(first + r, 0);
-      float scores[kRowsPerCall];
-      score_keys(p.metric, query, square, rows, nullptr, size, p.queries.dim, scores);
-      for (int r = 0; r < size; ++r) {
-        const float value = rank_value(p.metric, scores[r]);
-        if (value > nothing) best.push({value, first + r, first + r});
-      }
+NearestLists::NearestLists(const Rows& queries, const Rows& centroids, Metric metric, int64_t nprobe)
+    : nprobe_(nprobe), lists_(size_t(queries.rows * nprobe)), scores_(lists_.size()) {
+  // The centroids are one list, which every query visits.
+  const int64_t start = 0;
+  const std::vector<int64_t> only(size_t(queries.rows), 0);
+  InvertedLists all{};
+  all.codes = static_cast<const uint8_t*>(centroids.data);
+  all.codec = Codec::float32;
+  all.dim = centroids.dim;
+  all.starts = &start;
+  all.sizes = &centroids.rows;
+  all.num_lists = 1;
+  const Parallel alone{[](int64_t count, int, void* context, void (*body)(void*, int64_t, int64_t)) {
+                         body(context, 0, count);
+                       },
+                       1};
+  search_lists({queries, all, {only.data(), 1, 0}, metric, nprobe, scores_.data(), lists_.data()}, alone);
+  for (size_t i = 0; i < lists_.size(); ++i)
+    if (std::isinf(scores_[i]) && rank_value(metric, scores_[i]) < 0) lists_[i] = -1;
+}
+
+Visited NearestLists::visit(const int64_t* sizes, int64_t max_rows) const {
+  Visited all{};
+  for (size_t first = 0; first < lists_.size(); first += size_t(nprobe_)) {
+    int64_t rows = 0;
+    for (size_t i = first; i < first + size_t(nprobe_); ++i) {
+      const int64_t size = lists_[i] < 0 ? 0 : sizes[lists_[i]];
+      all.lists += size > 0;
+      rows += size;
     }
-    const std::vector<FoundRow>& nearest = best.sorted();
-    for (int64_t i = 0; i < p.nprobe; ++i) {
-      const bool there = i < int64_t(nearest.size());
-      p.scores[q * p.nprobe + i] = rank_value(p.metric, there ? nearest[size_t(i)].value : nothing) + 0.0f;
-      p.lists[q * p.nprobe + i] = there ? nearest[size_t(i)].id : -1;
-    }
+    all.rows += max_rows ? std::min(rows, max_rows) : rows;
   }
+  return all;
 }
 
 }  // namespace fastret::cpu

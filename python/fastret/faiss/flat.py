@@ -74,6 +74,11 @@ class IndexFlat(IndexFlatCodes):
             raise RuntimeError(f"{self._named('codes')}: {vectors.numel()} numbers are no vectors of {self.d}")
         self._adopt(vectors.reshape(-1, self.d))
 
+    @property
+    def _version(self) -> object:
+        """Another object after every change of the vectors."""
+        return self._stored.version
+
     def get_xb(self) -> Pointer:
         """A pointer to the vectors, ntotal * d float32, for reading."""
         return Pointer.to(self.codes.array().view("float32"))

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..ops.search_nearest_lists import FoundNearest, Nearest
 from .arrays import code_rows, fill, id_list, in_kind_of, positive_k
 from .clustering import ClusteringParameters
 from .direct_map import DirectMap, lo_build, places_of
-from .flat import is_plain_flat
+from .flat import IndexFlat, is_plain_flat
+from .held_searcher import HeldSearcher
 from .index import Index
 from .inverted_lists import Arena, ArrayInvertedLists, InvertedLists, ids_of
 from .ivf_stats import indexIVF_stats
@@ -25,8 +25,6 @@ from .pointers import Pointer
 from .random import permutation
 from .search_parameters import SearchParameters, SearchParametersIVF, parameters_of_kind
 from .selectors import IDSelector
-
-_FEW_VALUES = 1 << 17  # of centroids that all queries of a call are compared with, where it is made for few
 
 
 class Visit(NamedTuple):
@@ -56,6 +54,7 @@ class IndexIVF(Level1Quantizer, Index):
     code_size: int = 0
     by_residual: bool = True
     direct_map: DirectMap = DirectMap()
+    _held_searcher: HeldSearcher
 
     def __init__(
         self,
@@ -71,7 +70,7 @@ class IndexIVF(Level1Quantizer, Index):
         self.cp = ClusteringParameters()
         self.cp.niter = 10
         self.cp.spherical = metric == METRIC_INNER_PRODUCT
-        self.direct_map = DirectMap()
+        self.direct_map, self._held_searcher = DirectMap(), HeldSearcher()
         self.code_size, self.own_invlists = operator.index(code_size), bool(own_invlists)
         if self.own_invlists:
             self.invlists = ArrayInvertedLists(self.nlist, self.code_size)
@@ -106,8 +105,8 @@ class IndexIVF(Level1Quantizer, Index):
         """Scores [Q, k] float32, best first, and positions [Q, k] in the arena, -1: none."""
         self._refuse("search")
 
-    def _scan_nearest(self, rows: Tensor, nearest: Nearest, arena: Arena, k: int) -> FoundNearest | None:
-        """As search_nearest_lists, or None: there is no such way."""
+    def _searcher(self, coarse: IndexFlat, lists: ArrayInvertedLists) -> Any:
+        """A native searcher of these, or None: there is none for this kind."""
         return None
 
     def _scan_range(self, rows: Tensor, visit: Visit, radius: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -180,36 +179,21 @@ class IndexIVF(Level1Quantizer, Index):
         self._add_core(rows.reshape(n, self.d), None if xids is None else ids_of(xids, n), ids_of(precomputed_idx, n))
 
     def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
-        nprobe = self._nprobe_alone(params)
-        found = None if nprobe is None else self._find_at_once(rows, k, nprobe)
-        return self._find(rows, k, params) if found is None else found
+        found = self._search_at_once(rows.numpy(), k) if params is None else None
+        if found is not None:
+            return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+        return self._find(rows, k, params)
 
-    def _nprobe_alone(self, params: SearchParameters | None) -> int | None:
-        """The number of lists to visit, where parameters ask for nothing else."""
-        if params is None:
-            return self.nprobe
-        if not isinstance(params, SearchParametersIVF) or params.sel or params.quantizer_params:
+    def _search_at_once(self, x: Any, k: Any) -> tuple[Any, Any] | None:
+        coarse, lists = self.quantizer, self.invlists
+        if type(lists) is not ArrayInvertedLists or not is_plain_flat(coarse) or not self.is_trained:
             return None
-        return params.nprobe if params.max_codes == self.max_codes and not params.ensure_topk_full else None
-
-    def _find_at_once(self, rows: Tensor, k: int, nprobe: int) -> tuple[Tensor, Tensor] | None:
-        """What `_find` finds, by one native call, where that is faster: few queries and a small flat quantizer."""
-        begun = time.perf_counter()
-        coarse, lists, nprobe = self.quantizer, self.invlists, min(self.nlist, nprobe)
-        if rows.shape[0] * self.nlist * self.d > _FEW_VALUES or nprobe <= 0:
-            return None
-        if type(lists) is not ArrayInvertedLists or not is_plain_flat(coarse):
-            return None
-        metric = metric_name(coarse.metric_type)
-        if metric is None:
-            return None
-        nearest = Nearest(coarse.vectors, metric, nprobe)
-        found = self._scan_nearest(rows, nearest, lists._arena(), k)
+        searcher = self._searcher(coarse, lists)
+        found = None if searcher is None else searcher.search(x, k, self.nprobe, self.max_codes)
         if found is None:
             return None
-        scores, ids, visited, compared, nanoseconds = found
-        indexIVF_stats._count(rows.shape[0], visited, compared)
-        indexIVF_stats._time(nanoseconds * 1e-6, 1000 * (time.perf_counter() - begun))
+        scores, ids, visited, compared, coarse_time, time = found
+        indexIVF_stats._count_search(len(ids), visited, compared, coarse_time, time)
         return scores, ids
 
     def _find(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .._C import ListSearcher
+from ..ops.list_searcher import list_searcher
 from ..ops.search_lists import Codec, InvertedRows, range_search_lists, search_lists
-from ..ops.search_nearest_lists import FoundNearest, Nearest, search_nearest_lists
 from .arrays import within_float32
 from .extra_metrics import extra_range_search, extra_search
+from .flat import IndexFlat
 from .index import Index
-from .inverted_lists import Arena
+from .inverted_lists import Arena, ArrayInvertedLists
 from .ivf import IndexIVF, Visit
 from .metrics import METRIC_L2, metric_name
 from .scalar_quantizer import ScalarQuantizer
@@ -39,11 +42,21 @@ class IndexIVFRows(IndexIVF):
             places.append(F.pad(positions, (0, 1), value=-1)[columns])
         return torch.cat(scores), torch.cat(places)
 
-    def _scan_nearest(self, rows: Tensor, nearest: Nearest, arena: Arena, k: int) -> FoundNearest | None:
-        metric = metric_name(self.metric_type)
-        if metric is None:
-            return None
-        return search_nearest_lists(rows, nearest, self._inverted_rows(arena), k, metric, max_rows=self.max_codes)
+    def _searcher(self, coarse: IndexFlat, lists: ArrayInvertedLists) -> ListSearcher | None:
+        arena = lists._arena()
+        sources = (coarse._version, self.nlist, self.metric_type, coarse.metric_type, *arena, *self._decoder())
+
+        def make() -> ListSearcher | None:
+            metric, coarse_metric = metric_name(self.metric_type), metric_name(coarse.metric_type)
+            if metric is None or coarse_metric is None or coarse.ntotal != self.nlist:
+                return None
+            return list_searcher(coarse.vectors, coarse_metric, self._inverted_rows(arena), metric)
+
+        return self._held_searcher.of(sources, make)
+
+    def _decoder(self) -> tuple[Any, ...]:
+        """What codes are decoded by."""
+        return ()
 
     def _scan_range(self, rows: Tensor, visit: Visit, radius: float) -> tuple[Tensor, Tensor, Tensor]:
         metric = metric_name(self.metric_type)
@@ -142,6 +155,9 @@ class IndexIVFScalarQuantizer(IndexIVFRows):
     def _decode_rows(self, codes: Tensor, list_nos: Tensor) -> Tensor:
         rows = self.sq._decode(codes)
         return rows + self._centroids_of(list_nos) if self.by_residual else rows
+
+    def _decoder(self) -> tuple[Any, ...]:
+        return self.sq.qtype, self.sq._trained, self.by_residual
 
     def _inverted_rows(self, arena: Arena) -> InvertedRows:
         ranges = self.sq._ranges if self.sq._has_ranges else None

@@ -27,10 +27,12 @@ class IndexIVFStats(FaissObject):
         fields["nlist"] = self.nlist + lists
         fields["ndis"] = self.ndis + rows
 
-    def _time(self, quantization: float, search: float) -> None:
+    def _count_search(self, queries: int, lists: int, rows: int, quantization: int, search: int) -> None:
+        """The times in nanoseconds."""
+        self._count(queries, lists, rows)
         fields = self.__dict__
-        fields["quantization_time"] = self.quantization_time + quantization
-        fields["search_time"] = self.search_time + search
+        fields["quantization_time"] = self.quantization_time + 1e-6 * quantization
+        fields["search_time"] = self.search_time + 1e-6 * search
 
     def add(self, other: IndexIVFStats) -> None:
         """Add the numbers of another."""

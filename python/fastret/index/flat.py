@@ -153,6 +153,11 @@ class FlatIndex:
         contents = self._sorted()
         return contents.storage.joined(contents.ntotal)
 
+    @property
+    def version(self) -> object:
+        """Another object after every change, for whoever keeps what was made of the vectors."""
+        return self._contents
+
     def add(self, vectors: Array, ids: Ids | None = None) -> None:
         """Add vectors [n, D] under `ids` [n] (unique integers >= 0), by default the next consecutive ones.
 
