@@ -183,10 +183,22 @@ PLANTED_BUGS = {
         "cpu/product_codes_scalar.cpp", "if (sums[i] < smallest)", "if (sums[i] <= smallest)", "product_codes"
     ),
     "product codes: the slack of the bound is missing": PlantedBug(
-        "cpu/product_scan.cpp", "double(num_codes + 16) * 0x1p-22", "0.0", "product_codes", "", "avx2"
+        "cpu/product_levels.h", "double(num_codes + 16) * 0x1p-22", "0.0", "product_codes", "cpu/product_scan.cpp",
+        "avx2",
     ),
     "product codes: offsets are not signed": PlantedBug(
-        "cpu/product_scan.cpp", "sign_ * lists_.offsets", "lists_.offsets", "product_codes", "", "avx2"
+        "cpu/product_levels.h", "sign_ * lists_.offsets", "lists_.offsets", "product_codes", "cpu/product_scan.cpp",
+        "avx2",
+    ),
+    "product codes: candidates are compared without the base of their list": PlantedBug(
+        "cpu/product_scan.cpp", "offsets[row] : 0.0f) + lost", "offsets[row] : 0.0f)", "product_codes", "", "avx2"
+    ),
+    "product codes: fewer rows than are wanted make a threshold": PlantedBug(
+        "cpu/found_rows.h", "threshold_ = rows_[k_ - 1].value", "threshold_ = rows_[k_ / 2].value", "product_codes",
+        "cpu/product_scan.cpp", "avx2",
+    ),
+    "AVX2, product codes: rows of sums within the limit are mixed up": PlantedBug(
+        "cpu/product_codes_avx2.cpp", "_mm256_permute4x64_epi64(bytes, 0xd8)", "bytes", "product_codes", "", "avx2"
     ),
     "AVX2, product codes: the upper codes of bytes are looked up in the table of the lower ones": PlantedBug(
         "cpu/product_codes_avx2.cpp",
@@ -207,6 +219,10 @@ PLANTED_BUGS = {
         "product_codes",
         "",
         "avx512",
+    ),
+    "AVX-512, product codes: halves of rows within the limit are exchanged": PlantedBug(
+        "cpu/product_codes_avx512.cpp", "uint64_t(high) << 32 | low", "uint64_t(low) << 32 | high", "product_codes",
+        "", "avx512",
     ),
     "AVX-512 VBMI, product codes: the halves of a table are exchanged": PlantedBug(
         "cpu/product_codes_avx512_vbmi.cpp", "low, high))", "high, low))", "product_codes", "", "avx512_vnni"

@@ -1,4 +1,5 @@
-// The primitives of product codes with AVX2. Intrinsics and C headers only: see kernels.cmake.
+// The primitives of product codes with AVX2. Intrinsics and C headers only: see
+// kernels.cmake.
 #include "kernels/cpu/byte_transpose.h"
 
 namespace fastret {
@@ -122,7 +123,8 @@ Extent extent(const float* values, int64_t n) {
     const __m256 value = _mm256_loadu_ps(values + i);
     smallest = _mm256_min_ps(smallest, value);
     largest = _mm256_max_ps(largest, value);
-    zero = _mm256_fmadd_ps(value, _mm256_setzero_ps(), zero);  // NaN from the first NaN or infinity on
+    zero = _mm256_fmadd_ps(value, _mm256_setzero_ps(),
+                           zero);  // NaN from the first NaN or infinity on
   }
   float all[2][8];
   _mm256_storeu_ps(all[0], smallest);
@@ -147,8 +149,8 @@ void quantise(const float* values, int64_t n, float origin, float scale, uint8_t
   }
 }
 
-// Sums of 32 rows in 16 bits. Adding whole words adds the odd bytes into the upper halves, too: what they
-// come to is subtracted at the end, modulo 2^16.
+// Sums of 32 rows in 16 bits. Adding whole words adds the odd bytes into the
+// upper halves, too: what they come to is subtracted at the end, modulo 2^16.
 struct Sums {
   __m256i words = _mm256_setzero_si256(), odd = _mm256_setzero_si256();
 
@@ -157,55 +159,77 @@ struct Sums {
     odd = _mm256_add_epi16(odd, _mm256_srli_epi16(bytes, 8));
   }
 
-  // Bit i: sum i * step + offset i <= limit.
-  uint32_t reaching(const float* offsets, __m256 step, __m256 limit) const {
+  void store(uint16_t* sums) const {
     const __m256i even = _mm256_sub_epi16(words, _mm256_slli_epi16(odd, 8));
     // 128-bit lane i holds rows 16 i on and 16 i + 8 on.
     const __m256i low = _mm256_unpacklo_epi16(even, odd), high = _mm256_unpackhi_epi16(even, odd);
-    const __m128i quarters[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
-                                 _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
-    uint32_t mask = 0;
-    for (int i = 0; i < 4; ++i) {
-      const __m256 sum = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(quarters[i]));
-      const __m256 lower = _mm256_add_ps(_mm256_mul_ps(sum, step), _mm256_loadu_ps(offsets + 8 * i));
-      mask |= uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(lower, limit, _CMP_LE_OQ))) << (8 * i);
-    }
-    return mask;
+    auto* target = reinterpret_cast<__m256i*>(sums);
+    _mm256_storeu_si256(target, _mm256_permute2x128_si256(low, high, 0x20));
+    _mm256_storeu_si256(target + 1, _mm256_permute2x128_si256(low, high, 0x31));
   }
 };
 
-void reaching_nibbles(const uint8_t* levels, const uint8_t* block, int64_t num_codes, const float* offsets,
-                      float step, float limit, uint64_t* masks) {
-  constexpr int kVectors = 4;  // whose sums stay in registers
+// Of so many times 32 rows.
+template <int vectors>
+void sum_nibbles_of(const uint8_t* levels, const uint8_t* block, int64_t num_codes, uint16_t* target) {
   const __m256i lower_half = _mm256_set1_epi8(15);
-  for (int first = 0; first < kBlockRows; first += 32 * kVectors) {
-    Sums sums[kVectors];
-    for (int64_t m = 0; m < num_codes; m += 2) {
-      const auto table = [&](int64_t code) {
-        return _mm256_broadcastsi128_si256(
-            _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + code * kNibbleLevels)));
-      };
-      const __m256i lower = table(m), upper = m + 1 < num_codes ? table(m + 1) : _mm256_setzero_si256();
-      for (int v = 0; v < kVectors; ++v) {
-        const __m256i codes =
-            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + m / 2 * kBlockRows + first + 32 * v));
-        sums[v].add(_mm256_shuffle_epi8(lower, _mm256_and_si256(codes, lower_half)));
-        sums[v].add(_mm256_shuffle_epi8(upper, _mm256_and_si256(_mm256_srli_epi16(codes, 4), lower_half)));
-      }
+  Sums sums[vectors];
+  for (int64_t m = 0; m < num_codes; m += 2) {
+    const auto table = [&](int64_t code) {
+      return _mm256_broadcastsi128_si256(
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + code * kNibbleLevels)));
+    };
+    const __m256i lower = table(m), upper = m + 1 < num_codes ? table(m + 1) : _mm256_setzero_si256();
+    for (int v = 0; v < vectors; ++v) {
+      const __m256i codes =
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + m / 2 * kBlockRows + 32 * v));
+      sums[v].add(_mm256_shuffle_epi8(lower, _mm256_and_si256(codes, lower_half)));
+      sums[v].add(_mm256_shuffle_epi8(upper, _mm256_and_si256(_mm256_srli_epi16(codes, 4), lower_half)));
     }
-    for (int v = 0; v < kVectors; v += 2) {
-      const float* mine = offsets + first + 32 * v;
-      const __m256 steps = _mm256_set1_ps(step), limits = _mm256_set1_ps(limit);
-      masks[(first + 32 * v) / 64] = sums[v].reaching(mine, steps, limits) |
-                                     uint64_t(sums[v + 1].reaching(mine + 32, steps, limits)) << 32;
+  }
+  for (int v = 0; v < vectors; ++v) sums[v].store(target + 32 * v);
+}
+
+void sum_nibbles(const uint8_t* levels, const uint8_t* block, int64_t num_codes, int64_t num_rows,
+                 uint16_t* sums) {
+  constexpr int kVectors = 4;  // whose sums stay in registers
+  int64_t first = 0;
+  for (; num_rows - first > 16 * kVectors; first += 32 * kVectors)
+    sum_nibbles_of<kVectors>(levels, block + first, num_codes, sums + first);
+  if (first < num_rows) sum_nibbles_of<kVectors / 2>(levels, block + first, num_codes, sums + first);
+}
+
+void at_most(const uint16_t* sums, uint16_t limit, uint64_t* masks) {
+  const __m256i limits = _mm256_set1_epi16(short(limit));
+  const auto within = [&](int i) {
+    const __m256i mine = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + i));
+    return _mm256_cmpeq_epi16(_mm256_min_epu16(mine, limits), mine);
+  };
+  const auto bits = [&](int i) {  // of 32 sums
+    const __m256i bytes = _mm256_packs_epi16(within(i), within(i + 16));
+    return uint32_t(_mm256_movemask_epi8(_mm256_permute4x64_epi64(bytes, 0xd8)));
+  };
+  for (int i = 0; i < kBlockRows; i += 64) masks[i / 64] = bits(i) | uint64_t(bits(i + 32)) << 32;
+}
+
+void reaching(const uint16_t* sums, const float* offsets, float step, float limit, uint64_t* masks) {
+  const __m256 steps = _mm256_set1_ps(step), limits = _mm256_set1_ps(limit);
+  for (int i = 0; i < kBlockRows; i += 64) {
+    uint64_t mask = 0;
+    for (int j = 0; j < 64; j += 8) {
+      const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(sums + i + j));
+      const __m256 lower = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(words)), steps,
+                                           _mm256_loadu_ps(offsets + i + j));
+      mask |= uint64_t(_mm256_movemask_ps(_mm256_cmp_ps(lower, limits, _CMP_LE_OQ))) << j;
     }
+    masks[i / 64] = mask;
   }
 }
 
 }  // namespace
 
 extern const CodePrimitives kAvx2Codes;
-const CodePrimitives kAvx2Codes = {column_scores, nearest_column,  nearest_columns, extent,
-                                   quantise,      transpose_bytes, nullptr,         reaching_nibbles};
+const CodePrimitives kAvx2Codes = {column_scores,   nearest_column, nearest_columns, extent,  quantise,
+                                   transpose_bytes, nullptr,        sum_nibbles,     at_most, reaching};
 
 }  // namespace fastret

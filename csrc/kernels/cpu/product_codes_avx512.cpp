@@ -1,4 +1,5 @@
-// The primitives of product codes with AVX-512. Intrinsics and C headers only: see kernels.cmake.
+// The primitives of product codes with AVX-512. Intrinsics and C headers only:
+// see kernels.cmake.
 #include "kernels/cpu/product_codes_avx512.h"
 
 #include "kernels/cpu/byte_transpose.h"
@@ -37,7 +38,8 @@ void column_scores_of(const float* row, const float* columns, int64_t dim, int64
   }
 }
 
-// The smallest sums so far of every kColumns-th vector of columns, and where they first were.
+// The smallest sums so far of every kColumns-th vector of columns, and where
+// they first were.
 struct Nearest {
   __m512 smallest = _mm512_set1_ps(__builtin_inff());
   __m512i columns = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -130,7 +132,8 @@ Extent extent_avx512(const float* values, int64_t n) {
     const __m512 value = _mm512_loadu_ps(values + i);
     smallest = _mm512_min_ps(smallest, value);
     largest = _mm512_max_ps(largest, value);
-    zero = _mm512_fmadd_ps(value, _mm512_setzero_ps(), zero);  // NaN from the first NaN or infinity on
+    zero = _mm512_fmadd_ps(value, _mm512_setzero_ps(),
+                           zero);  // NaN from the first NaN or infinity on
   }
   return {_mm512_reduce_min_ps(smallest), _mm512_reduce_max_ps(largest),
           _mm512_cmp_ps_mask(zero, zero, _CMP_UNORD_Q) == 0};
@@ -148,23 +151,59 @@ void transpose_avx512(const uint8_t* rows, int64_t num_rows, int64_t width, uint
   transpose_bytes(rows, num_rows, width, block);
 }
 
-void reaching_nibbles_avx512(const uint8_t* levels, const uint8_t* block, int64_t num_codes,
-                             const float* offsets, float step, float limit, uint64_t* masks) {
+namespace {
+
+// Of so many times 64 rows.
+template <int vectors>
+void sum_nibbles_of(const uint8_t* levels, const uint8_t* block, int64_t num_codes, uint16_t* target) {
   const __m512i lower_half = _mm512_set1_epi8(15);
-  Sums sums[kSumVectors];
+  Sums sums[vectors];
   for (int64_t m = 0; m < num_codes; m += 2) {
     const auto table = [&](int64_t code) {
       return _mm512_broadcast_i32x4(
           _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + code * kNibbleLevels)));
     };
     const __m512i lower = table(m), upper = m + 1 < num_codes ? table(m + 1) : _mm512_setzero_si512();
-    for (int v = 0; v < kSumVectors; ++v) {
+    for (int v = 0; v < vectors; ++v) {
       const __m512i codes = _mm512_loadu_si512(block + m / 2 * kBlockRows + 64 * v);
       sums[v].add(_mm512_shuffle_epi8(lower, _mm512_and_si512(codes, lower_half)));
       sums[v].add(_mm512_shuffle_epi8(upper, _mm512_and_si512(_mm512_srli_epi16(codes, 4), lower_half)));
     }
   }
-  reaching_of(sums, offsets, step, limit, masks);
+  for (int v = 0; v < vectors; ++v) sums[v].store(target + 64 * v);
+}
+
+}  // namespace
+
+void sum_nibbles_avx512(const uint8_t* levels, const uint8_t* block, int64_t num_codes, int64_t num_rows,
+                        uint16_t* sums) {
+  if (num_rows <= 64) return sum_nibbles_of<1>(levels, block, num_codes, sums);
+  if (num_rows <= 128) return sum_nibbles_of<2>(levels, block, num_codes, sums);
+  if (num_rows <= 192) return sum_nibbles_of<3>(levels, block, num_codes, sums);
+  sum_nibbles_of<4>(levels, block, num_codes, sums);
+}
+
+void at_most_avx512(const uint16_t* sums, uint16_t limit, uint64_t* masks) {
+  const __m512i limits = _mm512_set1_epi16(short(limit));
+  for (int i = 0; i < kBlockRows; i += 64) {
+    const __mmask32 low = _mm512_cmple_epu16_mask(_mm512_loadu_si512(sums + i), limits);
+    const __mmask32 high = _mm512_cmple_epu16_mask(_mm512_loadu_si512(sums + i + 32), limits);
+    masks[i / 64] = uint64_t(high) << 32 | low;
+  }
+}
+
+void reaching_avx512(const uint16_t* sums, const float* offsets, float step, float limit, uint64_t* masks) {
+  const __m512 steps = _mm512_set1_ps(step), limits = _mm512_set1_ps(limit);
+  for (int i = 0; i < kBlockRows; i += 64) {
+    uint64_t mask = 0;
+    for (int j = 0; j < 64; j += 16) {
+      const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + i + j));
+      const __m512 lower = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(words)), steps,
+                                           _mm512_loadu_ps(offsets + i + j));
+      mask |= uint64_t(_mm512_cmp_ps_mask(lower, limits, _CMP_LE_OQ)) << j;
+    }
+    masks[i / 64] = mask;
+  }
 }
 
 extern const CodePrimitives kAvx512Codes;
@@ -175,6 +214,8 @@ const CodePrimitives kAvx512Codes = {column_scores_avx512,
                                      quantise_avx512,
                                      transpose_avx512,
                                      nullptr,
-                                     reaching_nibbles_avx512};
+                                     sum_nibbles_avx512,
+                                     at_most_avx512,
+                                     reaching_avx512};
 
 }  // namespace fastret

@@ -57,7 +57,7 @@ void nearest_columns(const float* rows, int64_t count, const float* columns, con
 }  // namespace
 
 extern const CodePrimitives kScalarCodes;
-const CodePrimitives kScalarCodes = {column_scores, nearest_column, nearest_columns, nullptr,
-                                     nullptr,       nullptr,        nullptr,         nullptr};
+const CodePrimitives kScalarCodes = {column_scores, nearest_column, nearest_columns, nullptr, nullptr,
+                                     nullptr,       nullptr,        nullptr,         nullptr, nullptr};
 
 }  // namespace fastret
