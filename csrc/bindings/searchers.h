@@ -100,6 +100,7 @@ class Stopwatch {
   Clock::time_point begun_ = Clock::now();
 };
 
+void add_graph_searcher(py::module_& m);
 void add_list_searcher(py::module_& m);
 
 }  // namespace fastret::bindings

@@ -38,23 +38,23 @@ cpu::HnswGraph graph_of(const char* op, const Tensor& vectors, const Tensor& off
                   ": level_starts must be [L + 1] int32, got ", shape_of(level_starts));
   const int64_t num_levels = level_starts.size(0) - 1;
   const int32_t* starts = table_of<int32_t>(op, "level_starts", level_starts, num_levels + 1);
-  STD_TORCH_CHECK(starts[0] == 0 && starts[1] > 0 && std::is_sorted(starts, starts + num_levels + 1), op,
-                  ": level_starts must ascend from 0");
   const int64_t* places = table_of<int64_t>(op, "offsets", offsets, count + 1);
   const int32_t* ids = table_of<int32_t>(op, "neighbors", neighbors, places[count]);
   const int32_t* top = table_of<int32_t>(op, "entry", entry, 2);
-  STD_TORCH_CHECK(top[0] < count && top[1] < num_levels && (top[0] < 0 || top[1] >= 0), op,
-                  ": entry must be a vector and its highest level, got ", top[0], " and ", top[1]);
-  return {static_cast<const float*>(vectors.const_data_ptr()),
-          count,
-          vectors.size(1),
-          Metric(metric),
-          places,
-          starts,
-          num_levels,
-          ids,
-          top[0],
-          top[1]};
+  const cpu::HnswGraph graph{static_cast<const float*>(vectors.const_data_ptr()),
+                             count,
+                             vectors.size(1),
+                             Metric(metric),
+                             places,
+                             starts,
+                             num_levels,
+                             ids,
+                             top[0],
+                             top[1]};
+  STD_TORCH_CHECK(graph.levels_ascend(), op, ": level_starts must ascend from 0");
+  STD_TORCH_CHECK(graph.entry_fits(), op, ": entry must be a vector and its highest level, got ", top[0],
+                  " and ", top[1]);
+  return graph;
 }
 
 cpu::HnswWalk walk_of(const char* op, const cpu::HnswGraph& graph, const Tensor& queries, int64_t ef,
@@ -64,11 +64,6 @@ cpu::HnswWalk walk_of(const char* op, const cpu::HnswGraph& graph, const Tensor&
       ": queries must be [Q, ", graph.dim, "] float32, got ", shape_of(queries));
   const KeyFilter filter = filter_of(op, queries.size(0), graph.count, allowed, {});
   return {ef, check_relative_distance, filter.allowed};
-}
-
-// Vectors that a walk measures, at a guess.
-int64_t steps_of(const cpu::HnswGraph& graph, int64_t walks, int64_t ef) {
-  return walks * std::clamp<int64_t>(ef, 1, graph.count + 1) * graph.level_starts[1] * graph.dim;
 }
 
 Tensor counts_of(const cpu::HnswCounts& counts, const Tensor& like) {
@@ -106,7 +101,7 @@ void hnsw_add_cpu(const Tensor& vectors, int64_t first, const Tensor& levels, co
                         graph.offsets[i + 1] - graph.offsets[i] == graph.level_starts[params.levels[i]],
                     op, ": levels must be from 1 to ", graph.num_levels, " and offsets as they say; vector ",
                     i, " has level ", params.levels[i]);
-  const TorchThreads threads(steps_of(graph, graph.count - first, ef_construction));
+  const TorchThreads threads(cpu::hnsw_steps(graph, graph.count - first, ef_construction));
   const cpu::HnswEntry top = cpu::hnsw_add(params, threads);
   int32_t* target = static_cast<int32_t*>(entry.mutable_data_ptr());
   target[0] = top.point;
@@ -127,7 +122,7 @@ std::tuple<Tensor, Tensor, Tensor> hnsw_search_cpu(const Tensor& queries, const 
   Tensor ids = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Long);
   const cpu::HnswCounts counts = cpu::hnsw_search(
       graph, rows_of(op, q), walk, k, scores.mutable_data_ptr<float>(), ids.mutable_data_ptr<int64_t>(),
-      TorchThreads(steps_of(graph, q.size(0), std::max(ef, k))));
+      TorchThreads(cpu::hnsw_steps(graph, q.size(0), std::max(ef, k))));
   return {scores, ids, counts_of(counts, q)};
 }
 
@@ -140,7 +135,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> hnsw_range_search_cpu(
   const cpu::HnswWalk walk = walk_of(op, graph, queries, ef, check_relative_distance, allowed);
   const Tensor q = with_contiguous_rows(queries);
   const cpu::HnswFound found = cpu::hnsw_range_search(graph, rows_of(op, q), walk, float(radius),
-                                                      TorchThreads(steps_of(graph, q.size(0), ef)));
+                                                      TorchThreads(cpu::hnsw_steps(graph, q.size(0), ef)));
   return {tensor_of(found.lims, q), tensor_of(found.scores, q), tensor_of(found.ids, q),
           counts_of(found.counts, q)};
 }

@@ -32,7 +32,7 @@ class TorchThreads {
   }
 
   static void run(int64_t count, int num_threads, void* context, void (*body)(void*, int64_t, int64_t)) {
-    if (num_threads == 1) return body(context, 0, count);
+    if (num_threads == 1 || count == 1) return body(context, 0, count);
     if (count == 0) return;
     // A grain of so many makes at most num_threads tasks.
     torch::stable::parallel_for(0, count, (count + num_threads - 1) / num_threads,

@@ -2,8 +2,30 @@
 
 from typing import Any
 
-from numpy import float32, int64, uint8
+from numpy import float32, int32, int64, uint8
 from numpy.typing import NDArray
+
+class GraphSearcher:
+    """Searches of a graph, as of `fastret.ops.hnsw.hnsw_search`, with less work per call.
+
+    Arrays are held, not copied: vectors [N, D] float32 and the tables of an `HnswGraph`. Raises ValueError for others.
+    """
+
+    def __init__(
+        self,
+        vectors: NDArray[float32],
+        offsets: NDArray[int64],
+        level_starts: NDArray[int32],
+        neighbors: NDArray[int32],
+        entry: NDArray[int32],
+        metric: int,
+    ) -> None: ...
+    def search(
+        self, x: Any, k: Any, ef: Any, check_relative_distance: bool
+    ) -> tuple[NDArray[float32], NDArray[int64], int, int, int, int] | None:
+        """Scores and ids [Q, k], padded as FAISS pads, then searches, those that looked at all candidates, distances
+        and hops. None where x is no contiguous float32 [Q, D] array, k or ef no positive int.
+        """
 
 class ListSearcher:
     """Searches of few queries [Q, D] through inverted lists of rows, by one call.

@@ -2,6 +2,7 @@
 // Inputs are checked by the caller (csrc/ops/hnsw_cpu.cpp), but for what a search would have to read whole
 // tables for: a neighbour that is no vector ends a list, and offsets beyond the table make it empty.
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "kernels/params.h"
@@ -21,7 +22,21 @@ struct HnswGraph {
 
   const float* vector(int64_t id) const { return vectors + id * dim; }
   bool has(int32_t id) const { return id >= 0 && id < count; }
+
+  // What every walk counts on, where `neighbors` is as long as the last offset says.
+  bool levels_ascend() const {
+    return num_levels > 0 && level_starts[0] == 0 && level_starts[1] > 0 &&
+           std::is_sorted(level_starts, level_starts + num_levels + 1);
+  }
+  bool entry_fits() const {
+    return entry_point < count && max_level < num_levels && (entry_point < 0 || max_level >= 0);
+  }
 };
+
+// Steps of so many walks, at a guess.
+inline int64_t hnsw_steps(const HnswGraph& graph, int64_t walks, int64_t ef) {
+  return walks * std::clamp<int64_t>(ef, 1, graph.count + 1) * graph.level_starts[1] * graph.dim;
+}
 
 struct HnswAddParams {
   HnswGraph graph;         // vectors and offsets are those of all N

@@ -14,7 +14,8 @@ constexpr uint32_t kOrderSeed = 789;  // FAISS's
 // Chooses neighbours and writes them down.
 class Linker {
  public:
-  Linker(const HnswGraph& graph, const HnswAddParams& params) : graph_(graph), p_(params), walker_(graph) {}
+  Linker(const HnswGraph& graph, const HnswAddParams& params)
+      : graph_(graph), p_(params), walker_(graph, room_) {}
 
   // The neighbours of a new vector on each of its levels that the graph has.
   void link_forward(int32_t id) {
@@ -104,6 +105,7 @@ class Linker {
   static constexpr int64_t kAtOnce = kRowsInFlight;  // most nodes are dropped for one of the first
   const HnswGraph& graph_;
   const HnswAddParams& p_;
+  WalkRoom room_;
   Walker walker_;
   std::vector<Node> nodes_, kept_, dropped_;
   std::vector<int32_t> ids_, kept_ids_;

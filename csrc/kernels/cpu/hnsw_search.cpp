@@ -28,6 +28,12 @@ void rank(const HnswGraph& graph, const float* query, std::vector<Neighbor>& fou
             [](const Neighbor& a, const Neighbor& b) { return ranks_before(a.value, a.id, b.value, b.id); });
 }
 
+// Behind a call, or compilers ask for the thread's own again at each use.
+[[gnu::noinline]] WalkRoom& room_of_thread() {
+  thread_local WalkRoom room;
+  return room;
+}
+
 // Runs body(walker, query, q) for each query on all threads, whoever is free takes the next.
 template <class F>
 HnswCounts with_walkers(const HnswGraph& graph, const Rows& queries, const Parallel& parallel, F&& body) {
@@ -36,8 +42,9 @@ HnswCounts with_walkers(const HnswGraph& graph, const Rows& queries, const Paral
   std::atomic<int64_t> next{0};
   parallel(std::min<int64_t>(parallel.num_threads, queries.rows), [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
+    WalkRoom& room = room_of_thread();
     for (int64_t task = begin; task < end; ++task) {
-      Walker walker(graph);
+      Walker walker(graph, room);
       for (int64_t q; (q = next.fetch_add(1)) < queries.rows;)
         body(walker, static_cast<const float*>(queries.data) + q * queries.row_stride, q);
       const std::lock_guard<std::mutex> lock(totalling);
@@ -70,7 +77,7 @@ HnswCounts hnsw_search(const HnswGraph& graph, const Rows& queries, const HnswWa
   if (graph.entry_point < 0 || k == 0) return {};
   return with_walkers(graph, queries, parallel, [&](Walker& walker, const float* query, int64_t q) {
     Pool allowed;
-    allowed.clear(std::min(k, graph.count));
+    if (how.allowed) allowed.clear(std::min(k, graph.count));
     walk(walker, graph, query, how, k, [&](Node node) {
       if (how.allowed && how.allowed[node.id()]) allowed.offer(node);
     });

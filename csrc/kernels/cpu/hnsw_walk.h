@@ -85,11 +85,24 @@ class Pool {
 // One bit per vector, cleared by undoing what was set.
 class Visited {
  public:
-  explicit Visited(int64_t count) : words_(size_t(count + 63) / 64) {}
+  // Of `count` vectors none is met.
+  void clear(int64_t count) {
+    for (const int32_t id : met_) words_[size_t(id) / 64] = 0;
+    met_.clear();
+    const size_t words = size_t(count + 63) / 64;
+    if (words_.size() < words) words_.resize(words);
+  }
 
-  // Of ids[0 ... count - 1], writes those that are met for the first time to `fresh`, which may be `ids`, and
-  // returns how many. Without branches: which ones these are cannot be predicted.
-  int64_t meet(const int32_t* ids, int64_t count, int32_t* fresh) {
+  // Those of ids[0 ... count - 1] that are met for the first time, valid until the next call. Without
+  // branches: which ones these are cannot be predicted.
+  struct Fresh {
+    const int32_t* ids;
+    int64_t count;
+  };
+  Fresh meet(const int32_t* ids, int64_t count) {
+    const size_t known_before = met_.size();
+    met_.resize(known_before + size_t(count));
+    int32_t* fresh = met_.data() + known_before;
     int64_t num_fresh = 0;
     for (int64_t i = 0; i < count; ++i) {
       const int32_t id = ids[i];
@@ -99,13 +112,8 @@ class Visited {
       fresh[num_fresh] = id;
       num_fresh += !known;
     }
-    met_.insert(met_.end(), fresh, fresh + num_fresh);
-    return num_fresh;
-  }
-
-  void clear() {
-    for (const int32_t id : met_) words_[size_t(id) / 64] = 0;
-    met_.clear();
+    met_.resize(known_before + size_t(num_fresh));
+    return {fresh, num_fresh};
   }
 
  private:
@@ -113,29 +121,37 @@ class Visited {
   std::vector<int32_t> met_;
 };
 
+// What walks write to. It is kept from walk to walk: a short one would spend its time on making it.
+struct WalkRoom {
+  Pool pool;
+  Visited visited;
+  std::vector<const float*> rows;
+  std::vector<float> sums;
+};
+
 // The walks of one thread.
 class Walker {
  public:
-  explicit Walker(const HnswGraph& graph)
-      : graph_(graph),
+  Walker(const HnswGraph& graph, WalkRoom& room)
+      : pool(room.pool),
+        graph_(graph),
         num_places_(graph.offsets[graph.count]),
         sums_of_(row_sums()),
         term_(graph.metric == Metric::l2 ? Term::squared_difference : Term::product),
-        visited_(graph.count) {
+        room_(room) {
     // A level without vectors may have lists of any length, which no table holds.
     for (int64_t level = 0; level < graph.num_levels; ++level)
       make_room(std::min<int64_t>(graph.level_starts[level + 1] - graph.level_starts[level], num_places_));
-    ids_.resize(rows_.size());
   }
 
-  Pool pool;
+  Pool& pool;
   HnswCounts counts;
 
   // Distances of `from` from vectors ids[0 ... count - 1] as nodes.
   void measure(const float* from, const int32_t* ids, int64_t count, Node* nodes) {
     make_room(count);
     sums(from, ids, count);
-    for (int64_t i = 0; i < count; ++i) nodes[i] = Node(distance(sums_[size_t(i)]), ids[i]);
+    for (int64_t i = 0; i < count; ++i) nodes[i] = node_of(ids, i);
   }
 
   // From the entry point to the nearest vector that greedy steps reach on the levels above `level`.
@@ -152,7 +168,7 @@ class Walker {
         counts.hops += 1;
         moved = false;
         for (int64_t i = 0; i < count; ++i) {
-          const Node node(distance(sums_[size_t(i)]), ids[i]);
+          const Node node = node_of(ids, i);
           if (node.key() >= nearest.key()) continue;
           nearest = node;
           moved = true;
@@ -170,7 +186,8 @@ class Walker {
     pool.clear(capacity);
     pool.offer(entry);
     const int32_t entry_id = entry.id();
-    visited_.meet(&entry_id, 1, ids_.data());
+    room_.visited.clear(graph_.count);
+    room_.visited.meet(&entry_id, 1);
     met(entry);
     int64_t hops = 0;
     for (int64_t at; (at = pool.nearest_unexpanded()) < std::min(limit, pool.size());) {
@@ -178,20 +195,19 @@ class Walker {
       pool[at].expand();
       if (at + 1 < pool.size()) prefetch_list(pool[at + 1].id(), level);
       const Range list = list_of(id, level);
-      const int64_t count = visited_.meet(graph_.neighbors + list.begin, list.end - list.begin, ids_.data());
-      sums(query, ids_.data(), count);
-      for (int64_t i = 0; i < count; ++i) {
-        const Node node(distance(sums_[size_t(i)]), ids_[size_t(i)]);
+      const Visited::Fresh fresh = room_.visited.meet(graph_.neighbors + list.begin, list.end - list.begin);
+      sums(query, fresh.ids, fresh.count);
+      for (int64_t i = 0; i < fresh.count; ++i) {
+        const Node node = node_of(fresh.ids, i);
         met(node);
         pool.offer(node);
       }
-      counts.distances += count;
+      counts.distances += fresh.count;
       if (++hops > max_hops) break;
     }
     counts.hops += hops;
     counts.searches += 1;
     counts.exhausted += pool.nearest_unexpanded() == pool.size();
-    visited_.clear();
   }
 
  private:
@@ -220,26 +236,26 @@ class Walker {
   }
 
   void make_room(int64_t count) {
-    if (int64_t(rows_.size()) >= count) return;
-    rows_.resize(size_t(count));
-    sums_.resize(size_t(count));
+    if (int64_t(room_.rows.size()) < count) room_.rows.resize(size_t(count));
+    if (int64_t(room_.sums.size()) < count) room_.sums.resize(size_t(count));
   }
 
-  float distance(float sum) const { return term_ == Term::product ? 0.0f - sum : sum; }
-
   void sums(const float* from, const int32_t* ids, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) rows_[size_t(i)] = graph_.vector(ids[i]);
-    sums_of_(term_, from, rows_.data(), count, graph_.dim, sums_.data());
+    for (int64_t i = 0; i < count; ++i) room_.rows[size_t(i)] = graph_.vector(ids[i]);
+    sums_of_(term_, from, room_.rows.data(), count, graph_.dim, room_.sums.data());
+  }
+
+  // Of what `sums` added up last.
+  Node node_of(const int32_t* ids, int64_t i) const {
+    const float sum = room_.sums[size_t(i)];
+    return Node(term_ == Term::product ? 0.0f - sum : sum, ids[i]);
   }
 
   const HnswGraph& graph_;
   int64_t num_places_;
   RowSums sums_of_;
   Term term_;
-  Visited visited_;
-  std::vector<const float*> rows_;
-  std::vector<int32_t> ids_;
-  std::vector<float> sums_;
+  WalkRoom& room_;
 };
 
 }  // namespace fastret::cpu

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._C import GraphSearcher
 from ..ops.arrays import Metric
-from ..ops.hnsw import hnsw_add, hnsw_range_search, hnsw_search
+from ..ops.hnsw import graph_searcher, hnsw_add, hnsw_range_search, hnsw_search
 from .arrays import within_float32
-from .flat import IndexFlat, IndexFlatL2
+from .flat import IndexFlat, IndexFlatL2, is_plain_flat
+from .held_searcher import HeldSearcher
 from .hnsw_graph import HNSW, hnsw_stats
 from .index import Index
 from .index_pq import IndexPQ
@@ -35,6 +37,7 @@ class IndexHNSW(Index):
     init_level0: bool = True
     keep_max_size_level0: bool = False
     _hnsw: HNSW
+    _held_searcher: HeldSearcher
     _decoded: Tensor  # [n, d]: of a compressed storage, what was decoded so far
 
     def __init__(self, storage: Index | int = 0, M: int = 32, metric: int = METRIC_L2) -> None:
@@ -43,9 +46,9 @@ class IndexHNSW(Index):
             self.storage, self.metric_arg, self.is_trained = storage, storage.metric_arg, storage.is_trained
         else:
             super().__init__(storage, metric)
-        self._hnsw = HNSW(M)
+        self._hnsw, self._held_searcher = HNSW(M), HeldSearcher()
         self._give_metric()
-        self._decoded = torch.empty(0)
+        self._decoded = torch.empty(0, self.d)
 
     @property
     def hnsw(self) -> HNSW:
@@ -74,11 +77,11 @@ class IndexHNSW(Index):
         storage = self._stored(operation)
         if isinstance(storage, IndexFlat):
             return storage.vectors
-        if len(self._decoded) > storage.ntotal:
-            self._decoded = self._decoded[:0]
+        if len(self._decoded) > storage.ntotal or self._decoded.shape[1] != self.d:
+            self._decoded = torch.empty(0, self.d)
         if len(self._decoded) < storage.ntotal:
             new = storage._reconstruct(torch.arange(len(self._decoded), storage.ntotal))
-            self._decoded = torch.cat([self._decoded.view(-1, self.d), new])
+            self._decoded = torch.cat([self._decoded, new])
         return self._decoded
 
     def _in_parts(self, operation: str, n: int, work: Callable[[slice], Any]) -> None:
@@ -109,6 +112,23 @@ class IndexHNSW(Index):
             keep_max_size_level0=self.keep_max_size_level0,
             originals=None if isinstance(storage, IndexFlat) else rows.contiguous(),
         )
+
+    def _search_at_once(self, x: Any, k: Any) -> tuple[Any, Any] | None:
+        storage, hnsw = self.storage, self._hnsw
+        if not self.is_trained or (isinstance(storage, IndexFlat) and not is_plain_flat(storage)):
+            return None
+        vectors = storage._version if is_plain_flat(storage) else self._vectors("search")
+        tables = hnsw._offsets, hnsw._level_starts, hnsw._neighbors, hnsw._entry
+        searcher = self._held_searcher.of((vectors, self.metric_type, *tables), self._searcher)
+        found = searcher.search(x, k, hnsw.efSearch, hnsw.check_relative_distance)
+        if found is None:
+            return None
+        scores, ids, *counts = found
+        hnsw_stats._count(*counts)
+        return scores, ids
+
+    def _searcher(self) -> GraphSearcher:
+        return graph_searcher(self._vectors("search"), self.hnsw._graph, self._metric)
 
     def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
         vectors, walk = self._vectors("search"), self._walk(params)
