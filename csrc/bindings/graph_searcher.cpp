@@ -6,10 +6,6 @@
 namespace fastret::bindings {
 namespace {
 
-int64_t length_of(const py::array& array) {
-  return array.ndim() ? array.shape(0) : 0;
-}
-
 class GraphSearcher {
  public:
   GraphSearcher(const py::array& vectors, const py::array& offsets, const py::array& level_starts,

@@ -49,6 +49,7 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
       },
       py::arg("num_queries"), py::arg("dim"),
       "What a search of keys that are not packed begins with: int8, int16 or float32.");
+  fastret::bindings::add_flat_searchers(m);
   fastret::bindings::add_graph_searcher(m);
   fastret::bindings::add_list_searcher(m);
 }

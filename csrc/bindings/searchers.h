@@ -17,6 +17,10 @@ namespace fastret::bindings {
 
 namespace py = pybind11;
 
+inline int64_t length_of(const py::array& array) {
+  return array.ndim() ? array.shape(0) : 0;
+}
+
 // An array of this shape, kept alive by whoever holds it. Raises ValueError for another, and for one that is
 // not contiguous.
 template <class T>
@@ -100,6 +104,7 @@ class Stopwatch {
   Clock::time_point begun_ = Clock::now();
 };
 
+void add_flat_searchers(py::module_& m);
 void add_graph_searcher(py::module_& m);
 void add_list_searcher(py::module_& m);
 

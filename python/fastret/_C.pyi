@@ -5,6 +5,31 @@ from typing import Any
 from numpy import float32, int32, int64, uint8
 from numpy.typing import NDArray
 
+class RowSearcher:
+    """Searches of all rows, as of `fastret.ops.search_lists`, with less work per call.
+
+    Arrays are held, not copied: codes [N, bytes] uint8 of a codec and, where it has them, ranges [2, D] float32. Raises
+    ValueError for others.
+    """
+
+    def __init__(
+        self, codes: NDArray[uint8], dim: int, metric: int, codec: int, ranges: NDArray[float32] | None = None
+    ) -> None: ...
+    def search(self, x: Any, k: Any) -> tuple[NDArray[float32], NDArray[int64]] | None:
+        """Scores and ids [Q, k], padded as FAISS pads. None where x is no contiguous float32 [Q, D] array."""
+
+class HammingSearcher:
+    """Searches of all codes, as of `fastret.ops.hamming_search`, with less work per call.
+
+    codes [N, B] uint8 are held, not copied.
+    """
+
+    def __init__(self, codes: NDArray[uint8]) -> None: ...
+    def search(self, queries: NDArray[uint8], k: Any) -> tuple[NDArray[float32], NDArray[int64]] | None:
+        """Distances as float32 and ids [Q, k] of queries [Q, B] uint8, padded as FAISS pads. None where k is no positive
+        int.
+        """
+
 class GraphSearcher:
     """Searches of a graph, as of `fastret.ops.hnsw.hnsw_search`, with less work per call.
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from one_call import assert_one_call_finds_the_same
 
 import fastret.faiss as ff
-from fastret.faiss.arrays import padded
 
 METRICS = [ff.METRIC_L2, ff.METRIC_INNER_PRODUCT]
 D, N = 20, 900
@@ -30,19 +30,6 @@ def queries() -> np.ndarray[Any, Any]:
     queries[4, 6] = np.inf
     queries[5] *= 1e30
     return queries
-
-
-def assert_one_call_finds_the_same(index: Any, queries: Any) -> None:
-    """In one call and query by query, with fewer and more neighbours than efSearch."""
-    for k in (1, 10, 40):
-        assert index._search_at_once(queries, k) is not None
-        scores, ids = index._search(torch.from_numpy(queries), k, None)
-        wanted = padded(scores, ids, index.metric_type).numpy(), ids.numpy()
-        alone = [index.search(queries[q : q + 1], k) for q in range(len(queries))]
-        for got in (index.search(queries, k), tuple(map(np.concatenate, zip(*alone, strict=True)))):
-            for column, whole in zip(got, wanted, strict=True):
-                assert column.dtype == whole.dtype
-                np.testing.assert_array_equal(column.view(np.uint8), whole.view(np.uint8))
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from ..ops.arrays import Metric
+from .._C import RowSearcher
+from ..ops.arrays import Metric, metric_index
 from ..ops.range_search import range_search
 from ..ops.search import search
+from ..ops.search_lists import CODECS as ALL_CODECS
 from ..ops.search_lists import Codec, InvertedRows, range_search_lists, search_lists
 from .arrays import within_float32
 from .flat_codes import IndexOfCodes
+from .held_searcher import HeldSearcher
 from .index import Index
 from .metrics import METRIC_L2, metric_name
 from .scalar_quantizer import ScalarQuantizer
@@ -35,17 +40,30 @@ class IndexScalarQuantizer(IndexOfCodes):
     """Exact search over what the codes of a ScalarQuantizer decode to: faiss.IndexScalarQuantizer(d, qtype, metric)."""
 
     sq: ScalarQuantizer = ScalarQuantizer()
+    _held_searcher: HeldSearcher
     _numbers: Tensor  # [>= ntotal] 0, 1, 2, ..., as ids of the lists that are searched
 
     def __init__(self, d: int = 0, qtype: int = ScalarQuantizer.QT_8bit, metric: int = METRIC_L2) -> None:
         self.sq = ScalarQuantizer(d, qtype)
         super().__init__(d, metric)
         self.is_trained = self.sq._is_trained
-        self._numbers = torch.empty(0, dtype=torch.int64)
+        self._numbers, self._held_searcher = torch.empty(0, dtype=torch.int64), HeldSearcher()
 
     def _train(self, rows: Tensor) -> None:
         self.sq._train(rows)
         self.is_trained = True
+
+    def _search_at_once(self, x: Any, k: Any) -> tuple[Any, Any] | None:
+        sq = self.sq
+        if sq.bits == 16 or not self.is_trained:
+            return None
+        sources = (self._room, self._ntotal, sq.qtype, sq._trained, self.metric_type)
+        return self._held_searcher.of(sources, self._searcher).search(x, k)
+
+    def _searcher(self) -> RowSearcher:
+        metric, codec = metric_index("search", self._metric("search")), ALL_CODECS.index(CODECS[self.sq.qtype])
+        ranges = self.sq._ranges.numpy() if self.sq._has_ranges else None
+        return RowSearcher(self._codes.numpy(), self.d, metric, codec, ranges)
 
     def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
         metric = self._metric("search")

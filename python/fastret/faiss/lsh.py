@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._C import HammingSearcher
 from ..ops.hamming_search import hamming_search
 from .flat_codes import IndexOfCodes
+from .held_searcher import HeldSearcher
 from .linear_transforms import LinearTransform, RandomRotationMatrix
 from .search_parameters import SearchParameters
 from .vectors import Float32Vector, VectorField
@@ -31,13 +34,14 @@ class IndexLSH(IndexOfCodes):
     train_thresholds: bool = False
     rrot: RandomRotationMatrix = RandomRotationMatrix()
     thresholds = VectorField("_thresholds", Float32Vector)
+    _held_searcher: HeldSearcher
     _thresholds: Tensor  # [nbits], or [0]
 
     def __init__(self, d: int = 0, nbits: int = 0, rotate_data: bool = True, train_thresholds: bool = False) -> None:
         self.nbits = operator.index(nbits)
         super().__init__(d)
         self.rotate_data, self.train_thresholds = bool(rotate_data), bool(train_thresholds)
-        self._thresholds = torch.empty(0)
+        self._thresholds, self._held_searcher = torch.empty(0), HeldSearcher()
         self.rrot = RandomRotationMatrix(self.d, self.nbits)
         if self.rotate_data and self.nbits:
             self.rrot.init(_ROTATION_SEED)
@@ -73,6 +77,13 @@ class IndexLSH(IndexOfCodes):
         if self.rotate_data:
             return self.rrot._transposed(projected)
         return torch.nn.functional.pad(projected, (0, self.d - self.nbits))
+
+    def _search_at_once(self, x: Any, k: Any) -> tuple[Any, Any] | None:
+        if type(x) is not np.ndarray or not self.is_trained:
+            return None
+        codes = self._encode(self._rows("search", x)).numpy()
+        searcher = self._held_searcher.of((self._room, self._ntotal), lambda: HammingSearcher(self._codes.numpy()))
+        return searcher.search(codes, k)
 
     def _search(self, rows: Tensor, k: int, params: SearchParameters | None) -> tuple[Tensor, Tensor]:
         selector = params.sel if params is not None else None
