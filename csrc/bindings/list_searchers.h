@@ -67,15 +67,16 @@ class HeldLists {
 
   // Raises RuntimeError for a list that lies outside.
   void check(const cpu::NearestLists& nearest) const {
-    for (int64_t i = 0; i < nearest.count(); ++i) {
-      const int64_t list = nearest.lists()[i];
-      if (list < 0) continue;
-      const int64_t start = starts()[list], size = sizes()[list];
-      if (start < 0 || size < 0 || size > capacity_ - start)
-        throw std::runtime_error("search: list " + std::to_string(list) + " must lie within the " +
-                                 std::to_string(capacity_) + " rows, got start " + std::to_string(start) +
-                                 " and size " + std::to_string(size));
-    }
+    for (int64_t i = 0; i < nearest.count(); ++i)
+      if (nearest.lists()[i] >= 0) check(nearest.lists()[i]);
+  }
+
+  void check(int64_t list) const {
+    const int64_t start = starts()[list], size = sizes()[list];
+    if (start < 0 || size < 0 || size > capacity_ - start)
+      throw std::runtime_error("search: list " + std::to_string(list) + " must lie within the " +
+                               std::to_string(capacity_) + " rows, got start " + std::to_string(start) +
+                               " and size " + std::to_string(size));
   }
 
  private:

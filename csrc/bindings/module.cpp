@@ -52,4 +52,5 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
   fastret::bindings::add_flat_searchers(m);
   fastret::bindings::add_graph_searcher(m);
   fastret::bindings::add_list_searcher(m);
+  fastret::bindings::add_product_code_searcher(m);
 }

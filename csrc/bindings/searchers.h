@@ -107,5 +107,6 @@ class Stopwatch {
 void add_flat_searchers(py::module_& m);
 void add_graph_searcher(py::module_& m);
 void add_list_searcher(py::module_& m);
+void add_product_code_searcher(py::module_& m);
 
 }  // namespace fastret::bindings

@@ -8,6 +8,8 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/product_codes_scalar.cpp
   ${KERNELS_DIR}/cpu/product_encode.cpp
   ${KERNELS_DIR}/cpu/product_scan.cpp
+  ${KERNELS_DIR}/cpu/list_terms.cpp
+  ${KERNELS_DIR}/cpu/nearest_product_search.cpp
   ${KERNELS_DIR}/cpu/axes_rotation.cpp
   ${KERNELS_DIR}/cpu/error_bound.cpp
   ${KERNELS_DIR}/cpu/extra_scores.cpp

@@ -77,16 +77,6 @@ struct ProductEncodeParams {
   uint8_t* codes;  // [N, code_size]
 };
 
-// The sums of the table entries of rows, in the order of the codes. List l has tables of its own.
-struct ProductSumsParams {
-  ProductCodes codes;     // [capacity, code_size]
-  const int64_t* starts;  // [L]
-  const int64_t* sizes;   // [L]
-  int64_t num_lists;      // L
-  const float* tables;    // [L, M, K]
-  float* sums;            // [sum of sizes], list after list
-};
-
 struct ProductDecodeParams {
   ProductCodes codes;
   const float* centroids;  // [M, K, D / M]

@@ -1,14 +1,12 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 
-#include <algorithm>
 #include <optional>
 #include <tuple>
 #include <vector>
 
 #include "kernels/cpu/list_search.h"
 #include "ops/check.h"
-#include "ops/nearest_lists.h"
 #include "ops/parallel.h"
 #include "ops/tensor_of.h"
 
@@ -56,16 +54,11 @@ class ListArguments {
 
   void visit(const Tensor& of_queries, int64_t num_queries, int64_t max_rows) {
     const int64_t per_query = of_queries.dim() == 2 ? of_queries.size(1) : 0;
-    visit(data<int64_t>("probes", of_queries, {num_queries, per_query}, ScalarType::Long), num_queries,
-          per_query, max_rows);
-  }
-
-  // of_queries [num_queries, per_query]
-  void visit(const int64_t* of_queries, int64_t num_queries, int64_t per_query, int64_t max_rows) {
     STD_TORCH_CHECK(max_rows >= 0, op_, ": max_rows must not be negative, got ", max_rows);
-    probes = {of_queries, per_query, max_rows};
+    probes = {data<int64_t>("probes", of_queries, {num_queries, per_query}, ScalarType::Long), per_query,
+              max_rows};
     for (int64_t i = 0; i < num_queries * per_query; ++i) {
-      const int64_t list = of_queries[i];
+      const int64_t list = probes.lists[i];
       STD_TORCH_CHECK(list < lists.num_lists, op_, ": probes must be below ", lists.num_lists, ", got ",
                       list);
       if (list < 0) continue;
@@ -126,28 +119,6 @@ std::tuple<Tensor, Tensor> search_lists_cpu(const Tensor& queries, const Tensor&
   return {scores, positions};
 }
 
-// Coarse search and scan in one: a call of few queries takes little longer than its dispatch.
-std::tuple<Tensor, Tensor, int64_t, int64_t, int64_t> search_nearest_lists_cpu(
-    const Tensor& queries, const Tensor& coarse, int64_t nprobe, int64_t coarse_metric, const Tensor& codes,
-    const Tensor& ids, const Tensor& starts, const Tensor& sizes, int64_t k, int64_t metric, int64_t codec,
-    const OptionalTensor& codec_params, const OptionalTensor& centroids, int64_t max_rows) {
-  const char* op = "search_nearest_lists";
-  check_k(op, k);
-  ListArguments a(op, queries, codes, ids, starts, sizes, codec, codec_params, centroids, {});
-  const Tensor q = with_contiguous_rows(queries);
-  const NearestLists nearest(op, q, coarse, nprobe, coarse_metric);
-  a.visit(nearest.lists(), q.size(0), nearest.per_query(), max_rows);
-  Tensor scores = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Float);
-  Tensor labels = torch::stable::new_empty(q, {q.size(0), k}, ScalarType::Long);
-  auto* found = scores.mutable_data_ptr<float>();
-  auto* positions = labels.mutable_data_ptr<int64_t>();
-  cpu::search_lists({rows_of(op, q), a.lists, a.probes, metric_of(op, metric), k, found, positions},
-                    TorchThreads(a.rows * q.size(1)));
-  positions_to_ids(found, positions, q.size(0) * k, a.lists.ids);
-  return {scores, labels, nearest.filled(a.lists.sizes), nearest.rows(a.lists.sizes, max_rows),
-          nearest.nanoseconds()};
-}
-
 std::tuple<Tensor, Tensor, Tensor> range_search_lists_cpu(
     const Tensor& queries, const Tensor& codes, const Tensor& ids, const Tensor& starts, const Tensor& sizes,
     const Tensor& probes, double threshold, int64_t metric, int64_t codec, const OptionalTensor& codec_params,
@@ -164,7 +135,6 @@ std::tuple<Tensor, Tensor, Tensor> range_search_lists_cpu(
 
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {
   m.impl("search_lists", TORCH_BOX(&search_lists_cpu));
-  m.impl("search_nearest_lists", TORCH_BOX(&search_nearest_lists_cpu));
   m.impl("range_search_lists", TORCH_BOX(&range_search_lists_cpu));
 }
 

@@ -1,12 +1,10 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 
-#include <algorithm>
 #include <tuple>
 
 #include "kernels/cpu/kernels.h"
 #include "ops/check.h"
-#include "ops/nearest_lists.h"
 #include "ops/parallel.h"
 #include "ops/tensor_of.h"
 
@@ -158,63 +156,6 @@ Tensor product_tables_cpu(const Tensor& rows, const Tensor& centroids, int64_t n
   return tables;
 }
 
-// Coarse search, tables and scan in one: a call of few queries takes little longer than its dispatch.
-std::tuple<Tensor, Tensor, int64_t, int64_t, int64_t> search_nearest_product_codes_cpu(
-    const Tensor& queries, const Tensor& coarse, int64_t nprobe, int64_t coarse_metric,
-    const Tensor& centroids, const Tensor& codes, const Tensor& ids, const Tensor& starts,
-    const Tensor& sizes, int64_t nbits, int64_t k, bool largest, bool residual, const OptionalTensor& offsets,
-    int64_t max_rows) {
-  const char* op = "search_nearest_product_codes";
-  Tensor tables = product_tables_cpu(queries, centroids, nbits, !largest && !residual);
-  if (offsets) {
-    auto* entries = tables.mutable_data_ptr<float>();
-    for (int64_t i = 0; i < tables.numel(); ++i) entries[i] *= -2;
-  }
-  const NearestLists nearest(op, queries, coarse, nprobe, coarse_metric);
-  Tensor probes = torch::stable::new_empty(tables, {queries.size(0), nprobe}, ScalarType::Long);
-  Tensor base = torch::stable::new_empty(tables, {queries.size(0), nprobe}, ScalarType::Float);
-  std::copy_n(nearest.lists(), probes.numel(), probes.mutable_data_ptr<int64_t>());
-  std::copy_n(nearest.scores(), base.numel(), base.mutable_data_ptr<float>());
-  auto [scores, labels] =
-      search_product_codes_cpu(tables, codes, ids, starts, sizes, probes, nbits, k, largest,
-                               residual ? OptionalTensor(base) : OptionalTensor(), offsets, {}, max_rows);
-  auto* positions = labels.mutable_data_ptr<int64_t>();
-  for (int64_t i = 0; i < labels.numel(); ++i)
-    if (positions[i] >= 0) positions[i] = data_of<int64_t>(ids)[positions[i]];
-  const auto* list_sizes = data_of<int64_t>(sizes);
-  return {scores, labels, nearest.filled(list_sizes), nearest.rows(list_sizes, max_rows),
-          nearest.nanoseconds()};
-}
-
-Tensor product_sums_cpu(const Tensor& tables, const Tensor& codes, const Tensor& starts, const Tensor& sizes,
-                        int64_t nbits) {
-  const char* op = "product_sums";
-  check_nbits(op, nbits);
-  check_tensor(op, "tables", tables, ScalarType::Float, 3);
-  check_tensor(op, "codes", codes, ScalarType::Byte, 2);
-  check_tensor(op, "starts", starts, ScalarType::Long, 1);
-  check_tensor(op, "sizes", sizes, ScalarType::Long, 1);
-  const int64_t num_lists = tables.size(0), num_codes = tables.size(1);
-  STD_TORCH_CHECK(tables.size(2) == int64_t(1) << nbits && starts.size(0) == num_lists &&
-                      sizes.size(0) == num_lists && codes.size(1) == product_code_size(num_codes, int(nbits)),
-                  op, ": tables must be [L, M, ", 1 << nbits, "] for L lists of M codes, got ",
-                  shape_of(tables));
-  int64_t rows = 0;
-  for (int64_t list = 0; list < num_lists; ++list) {
-    check_list(op, list, data_of<int64_t>(starts)[list], data_of<int64_t>(sizes)[list], codes.size(0));
-    rows += data_of<int64_t>(sizes)[list];
-  }
-  Tensor sums = torch::stable::new_empty(tables, {rows}, ScalarType::Float);
-  cpu::product_sums({{data_of<uint8_t>(codes), codes.size(1), num_codes, int(nbits)},
-                     data_of<int64_t>(starts),
-                     data_of<int64_t>(sizes),
-                     num_lists,
-                     data_of<float>(tables),
-                     sums.mutable_data_ptr<float>()},
-                    TorchThreads(rows * num_codes));
-  return sums;
-}
-
 Tensor encode_product_codes_cpu(const Tensor& rows, const Tensor& centroids, int64_t nbits) {
   const char* op = "encode_product_codes";
   const int64_t num_codes = check_centroids(op, centroids, nbits);
@@ -247,8 +188,6 @@ Tensor decode_product_codes_cpu(const Tensor& codes, const Tensor& centroids, in
 STABLE_TORCH_LIBRARY_IMPL(fastret, CPU, m) {
   m.impl("search_product_codes", TORCH_BOX(&search_product_codes_cpu));
   m.impl("range_search_product_codes", TORCH_BOX(&range_search_product_codes_cpu));
-  m.impl("search_nearest_product_codes", TORCH_BOX(&search_nearest_product_codes_cpu));
-  m.impl("product_sums", TORCH_BOX(&product_sums_cpu));
   m.impl("product_tables", TORCH_BOX(&product_tables_cpu));
   m.impl("encode_product_codes", TORCH_BOX(&encode_product_codes_cpu));
   m.impl("decode_product_codes", TORCH_BOX(&decode_product_codes_cpu));

@@ -80,8 +80,6 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   m.def("decode_product_codes(Tensor codes, Tensor centroids, int nbits) -> Tensor");
   // rows [Q, D] -> products, or squared distances, of their sub-vectors with centroids [Q, M, K] float32
   m.def("product_tables(Tensor rows, Tensor centroids, int nbits, bool squared_l2) -> Tensor");
-  // tables [L, M, K], one of each list -> sums of the entries of its rows, list after list
-  m.def("product_sums(Tensor tables, Tensor codes, Tensor starts, Tensor sizes, int nbits) -> Tensor");
   // tables [Q, M, K] float32; codes, ids [capacity] int64 (none: the positions) and lists of them by starts
   // and sizes [L] int64; probes [Q, P] int64 padded with -1; base [Q, P] and offsets [capacity] float32 are
   // added to the scores; allowed [capacity] bool; each query visits max_rows rows at most (0: any number) ->
@@ -134,20 +132,6 @@ STABLE_TORCH_LIBRARY(fastret, m) {
       "search_lists(Tensor queries, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor probes, "
       "SymInt k, int metric, int codec=0, Tensor? codec_params=None, Tensor? centroids=None, Tensor? "
       "allowed=None, SymInt max_rows=0) -> (Tensor, Tensor)");
-  // The same of the nprobe lists whose coarse centroids [L, D] are nearest; every centroid is scored, so it
-  // is for few queries -> scores, ids (-1: none, or infinitely bad), the lists that were not empty, their
-  // rows, and the nanoseconds that finding the lists took
-  m.def(
-      "search_nearest_lists(Tensor queries, Tensor coarse, int nprobe, int coarse_metric, Tensor codes, "
-      "Tensor ids, Tensor starts, Tensor sizes, SymInt k, int metric, int codec=0, Tensor? "
-      "codec_params=None, "
-      "Tensor? centroids=None, SymInt max_rows=0) -> (Tensor, Tensor, int, int, int)");
-  // The same of product-quantized rows: of residuals, the scores of the lists are added, and tables hold -2
-  // times the products where there are offsets
-  m.def(
-      "search_nearest_product_codes(Tensor queries, Tensor coarse, int nprobe, int coarse_metric, Tensor "
-      "centroids, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, int nbits, SymInt k, bool largest, "
-      "bool residual, Tensor? offsets=None, int max_rows=0) -> (Tensor, Tensor, int, int, int)");
   // -> lims [Q + 1] int64, scores float32, positions int64, of each query in the order of their ids
   m.def(
       "range_search_lists(Tensor queries, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor "

@@ -80,6 +80,61 @@ class ListSearcher:
         finding the lists, and of all. None where x is no contiguous float32 [Q, D] array, or for many queries.
         """
 
+class ProductColumns:
+    """The centroids [M, 2^nbits, D / M] float32 of a product quantizer, as searches read them."""
+
+    def __init__(self, centroids: NDArray[float32]) -> None: ...
+
+class ListTerms:
+    """What the rows of inverted lists add to the squared distances of every query, where their codes are of residuals:
+    |y_R|^2 + 2 y_C.y_R of a row y_C + y_R in the list of centroid y_C.
+
+    The arrays, as of ProductCodeSearcher, are held and must not change.
+    """
+
+    def __init__(
+        self,
+        columns: ProductColumns,
+        codes: NDArray[uint8],
+        ids: NDArray[int64],
+        starts: NDArray[int64],
+        sizes: NDArray[int64],
+    ) -> None: ...
+    @property
+    def values(self) -> NDArray[float32]:
+        """[N] float32, right for the lists that were made."""
+
+    def missing(self, lists: NDArray[int64]) -> NDArray[int64]:
+        """Those of the lists, int64 of any shape with -1 for none, that were not made, ascending."""
+
+    def make(self, lists: NDArray[int64], centroids: NDArray[float32]) -> None:
+        """Of lists [n] with centroids [n, D]."""
+
+class ProductCodeSearcher:
+    """Searches of few queries [Q, D] through inverted lists of product codes, by one call.
+
+    Arrays are held as by ListSearcher; codes are of `columns`, with by_residual of differences from coarse, and then
+    with distances have terms, which are made as lists are visited. Raises ValueError for others.
+    """
+
+    def __init__(
+        self,
+        coarse: NDArray[float32],
+        coarse_metric: int,
+        columns: ProductColumns,
+        codes: NDArray[uint8],
+        ids: NDArray[int64],
+        starts: NDArray[int64],
+        sizes: NDArray[int64],
+        metric: int,
+        by_residual: bool,
+        terms: ListTerms | None = None,
+    ) -> None: ...
+    def search(
+        self, x: Any, k: Any, nprobe: int, max_rows: int
+    ) -> tuple[NDArray[float32], NDArray[int64], int, int, int, int] | None:
+        """As ListSearcher.search."""
+
 def build_info() -> dict[str, str | bool]: ...
 def get_isa() -> str:
     """The instruction set in use, one of available_isas()."""

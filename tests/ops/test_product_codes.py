@@ -136,14 +136,6 @@ def test_the_bound_holds_where_scores_are_close_together(offset: float, nbits: i
         check_search(tables, lists, torch.zeros(3, 1, dtype=torch.int64), nbits, 15, largest)
 
 
-@pytest.mark.parametrize("nbits", [3, 4, 8])
-def test_sums_of_lists_with_tables_of_their_own(nbits: int, generator: Generator) -> None:
-    tables = torch.randn(4, 5, 1 << nbits, generator=generator)
-    lists = lists_of([30, 0, 1, 200], 5, nbits, generator)
-    want = reference.product_sums(tables, lists, nbits)
-    check_everywhere(lambda: (ops.product_sums(tables, lists, nbits),), (want,), (tables, lists.codes))
-
-
 def test_rows_without_ids_have_their_positions(generator: Generator) -> None:
     lists = lists_of([500, 300], 4, 8, generator)._replace(ids=None)
     tables = torch.randint(0, 2, (3, 4, 256), generator=generator).float()

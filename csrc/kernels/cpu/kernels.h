@@ -27,7 +27,6 @@ void pair_scores(const PairScoresParams& params, const Parallel& parallel);
 // Positions in the arena, each query's in the order of ids.
 RangeFound product_range_search(const ProductRangeParams& params, const Parallel& parallel);
 void product_search(const ProductSearchParams& params, const Parallel& parallel);
-void product_sums(const ProductSumsParams& params, const Parallel& parallel);
 void product_tables(const ProductTablesParams& params, const Parallel& parallel);
 void product_encode(const ProductEncodeParams& params, const Parallel& parallel);
 void product_decode(const ProductDecodeParams& params, const Parallel& parallel);

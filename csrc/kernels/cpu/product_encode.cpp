@@ -1,6 +1,5 @@
 // Product quantization of rows, the way back, and the tables of queries.
 #include <algorithm>
-#include <vector>
 
 #include "kernels/cpu/float_environment.h"
 #include "kernels/cpu/kernels.h"
@@ -42,26 +41,6 @@ void product_decode(const ProductDecodeParams& p, const Parallel& parallel) {
           std::copy_n(p.centroids + (m * num_centroids + reader.next()) * p.sub_dim, p.sub_dim,
                       p.rows + (i * p.codes.num_codes + m) * p.sub_dim);
       }
-    });
-  });
-}
-
-void product_sums(const ProductSumsParams& p, const Parallel& parallel) {
-  const int64_t num_centroids = int64_t(1) << p.codes.nbits;
-  std::vector<int64_t> first(size_t(p.num_lists), 0);
-  for (int64_t list = 1; list < p.num_lists; ++list)
-    first[size_t(list)] = first[size_t(list - 1)] + p.sizes[list - 1];
-  with_code_reader(p.codes.nbits, [&](auto reader_of) {
-    parallel(p.num_lists, [&](int64_t begin, int64_t end) {
-      const DefaultFloatEnvironment environment;
-      for (int64_t list = begin; list < end; ++list)
-        for (int64_t i = 0; i < p.sizes[list]; ++i) {
-          auto reader = reader_of(p.codes.data + (p.starts[list] + i) * p.codes.code_size);
-          const float* tables = p.tables + list * p.codes.num_codes * num_centroids;
-          float sum = 0;
-          for (int64_t m = 0; m < p.codes.num_codes; ++m) sum += tables[m * num_centroids + reader.next()];
-          p.sums[first[size_t(list)] + i] = sum;
-        }
     });
   });
 }

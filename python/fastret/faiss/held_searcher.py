@@ -11,20 +11,19 @@ T = TypeVar("T")
 class HeldSearcher:
     """Holds what `make` returned, and what it was made of."""
 
-    __slots__ = ("_key", "_searcher", "_sources")
+    __slots__ = ("_held",)
 
     def __init__(self) -> None:
-        self._key: tuple[int, ...] | None = None
-        self._sources: tuple[Any, ...] = ()
-        self._searcher: Any = None
+        self._held: tuple[tuple[int, ...], tuple[Any, ...], Any] = (), (), None
 
     def __deepcopy__(self, memo: Any) -> HeldSearcher:
         return HeldSearcher()  # of an index that has arrays of its own
 
-    def of(self, sources: tuple[Any, ...], make: Callable[[], T]) -> T:
-        """The searcher of these very objects."""
+    def of(self, sources: tuple[Any, ...], make: Callable[[], T], versions: tuple[int, ...] = ()) -> T:
+        """The searcher of these very objects; `versions` count the changes of those that may not change in place."""
         # Held sources keep their numbers: none of them is given to another object.
-        key = tuple(map(id, sources))
-        if key != self._key:
-            self._key, self._sources, self._searcher = key, sources, make()
-        return cast(T, self._searcher)
+        key = (*map(id, sources), *versions)
+        held = self._held  # one attribute: of several threads, each finds what belongs together
+        if key != held[0]:
+            held = self._held = key, sources, make()
+        return cast(T, held[2])

@@ -20,7 +20,7 @@ from .index import Index
 from .inverted_lists import Arena, ArrayInvertedLists, InvertedLists, ids_of
 from .ivf_stats import indexIVF_stats
 from .level1_quantizer import Level1Quantizer
-from .metrics import METRIC_INNER_PRODUCT, METRIC_L2, metric_name
+from .metrics import METRIC_INNER_PRODUCT, METRIC_L2
 from .pointers import Pointer
 from .random import permutation
 from .search_parameters import SearchParameters, SearchParametersIVF, parameters_of_kind
@@ -100,6 +100,10 @@ class IndexIVF(Level1Quantizer, Index):
 
     def _decode_rows(self, codes: Tensor, list_nos: Tensor) -> Tensor:
         self._refuse("reconstruct")
+
+    def _decode_entries(self, codes: Tensor, ids: Tensor, list_nos: Tensor) -> Tensor:
+        """The vectors [n, d] that are stored under ids."""
+        return self._decode_rows(codes, list_nos)
 
     def _scan(self, rows: Tensor, visit: Visit, k: int) -> tuple[Tensor, Tensor]:
         """Scores [Q, k] float32, best first, and positions [Q, k] in the arena, -1: none."""
@@ -282,13 +286,13 @@ class IndexIVF(Level1Quantizer, Index):
             codes, ids = self._lists()._list(list_no)
             wanted = (ids >= n0) & (ids < n0 + ni)
             if wanted.any():
-                vectors[ids[wanted] - n0] = self._decode_rows(codes[wanted], torch.full_like(ids[wanted], list_no))
+                rows = codes[wanted], ids[wanted], torch.full_like(ids[wanted], list_no)
+                vectors[ids[wanted] - n0] = self._decode_entries(*rows)
         return vectors
 
     def _vectors_at(self, places: Tensor) -> Tensor:
         """The vectors at places [n] of lo_build."""
-        codes, _ = self._rows_at(places)
-        return self._decode_rows(codes, places >> 32)
+        return self._decode_entries(*self._rows_at(places), places >> 32)
 
     def _rows_at(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """codes [n, code_size] and ids [n] at places of lo_build."""
@@ -313,7 +317,7 @@ class IndexIVF(Level1Quantizer, Index):
         ids = places.clone()
         found = places >= 0
         codes, ids[found] = self._rows_at(places[found])
-        vectors[found] = self._decode_rows(codes, places[found] >> 32)
+        vectors[found] = self._decode_entries(codes, ids[found], places[found] >> 32)
         return scores, ids, vectors
 
     def search_and_return_codes(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from ..ops.product_codes import CodeLists, product_sums, range_search_product_codes, search_product_codes
-from ..ops.search_nearest_lists import FoundNearest, Nearest, search_nearest_product_codes
+from .._C import ListTerms, ProductCodeSearcher, ProductColumns
+from ..ops.product_code_searcher import list_terms, product_code_searcher, product_columns
+from ..ops.product_codes import CodeLists, range_search_product_codes, search_product_codes
+from .flat import IndexFlat, is_plain_flat
+from .held_searcher import HeldSearcher
 from .index import Index
-from .inverted_lists import Arena
+from .inverted_lists import Arena, ArrayInvertedLists
 from .ivf import IndexIVF, Visit
 from .metrics import METRIC_INNER_PRODUCT, METRIC_L2, metric_name
-from .product_quantizer import TABLE_VALUES, ProductQuantizer
+from .product_quantizer import ProductQuantizer
 from .vectors import AlignedTableFloat32, VectorField
 
 
@@ -28,7 +32,8 @@ class IndexIVFProductCodes(IndexIVF):
     use_precomputed_table: int = 0
     precomputed_table = VectorField("_precomputed_table", AlignedTableFloat32)
     _precomputed_table: Tensor
-    _terms: _ListTerms
+    _held_columns: HeldSearcher
+    _held_terms: HeldSearcher
 
     def __init__(
         self, quantizer: Index | None, d: int, nlist: int, pq: ProductQuantizer, metric: int, own_invlists: bool
@@ -37,11 +42,11 @@ class IndexIVFProductCodes(IndexIVF):
         self.pq = pq
         self.is_trained = False
         self._precomputed_table = torch.empty(0)
-        self._terms = _ListTerms()
+        self._held_columns, self._held_terms = HeldSearcher(), HeldSearcher()
 
     def precompute_table(self) -> None:
-        """Forget what was kept of lists, whose centroids may have changed."""
-        self._terms = _ListTerms()
+        """Forget what was made of centroids, which may have changed."""
+        self._held_columns, self._held_terms, self._held_searcher = HeldSearcher(), HeldSearcher(), HeldSearcher()
         if self.use_precomputed_table == 0 and self.by_residual and self._coarse().metric_type == METRIC_L2:
             self.use_precomputed_table = 1
 
@@ -80,26 +85,23 @@ class IndexIVFProductCodes(IndexIVF):
         scores, positions = zip(*parts, strict=True)
         return torch.cat(scores), torch.cat(positions)
 
-    def _scan_nearest(self, rows: Tensor, nearest: Nearest, arena: Arena, k: int) -> FoundNearest | None:
-        if self.metric_type not in (METRIC_INNER_PRODUCT, METRIC_L2):
-            return None
-        if self.by_residual and nearest.metric != metric_name(self.metric_type):
-            return None
-        terms = self._terms.of_all(arena, self) if self._has_terms else None
-        if terms is None and self._has_terms:
-            return None
-        pq = self.pq
-        return search_nearest_product_codes(
-            rows,
-            nearest,
-            pq._trained_centroids,
-            CodeLists(*arena, terms),
-            pq.nbits,
-            k,
-            largest=self._largest,
-            residual=self.by_residual,
-            max_rows=self.max_codes,
-        )
+    def _searcher(self, coarse: IndexFlat, lists: ArrayInvertedLists) -> ProductCodeSearcher | None:
+        arena, centroids = lists._arena(), self.pq._centroids
+        settings = self.nlist, self.metric_type, coarse.metric_type, self.by_residual
+
+        def make() -> ProductCodeSearcher | None:
+            metric, coarse_metric = metric_name(self.metric_type), metric_name(coarse.metric_type)
+            if self.metric_type not in (METRIC_INNER_PRODUCT, METRIC_L2) or metric is None or coarse_metric is None:
+                return None
+            if coarse.ntotal != self.nlist or (self.by_residual and metric != coarse_metric):
+                return None
+            terms = self._terms(arena) if self._has_terms else None
+            return product_code_searcher(
+                coarse.vectors, coarse_metric, self._columns(), *arena, metric, self.by_residual, terms
+            )
+
+        sources = (coarse._version, *settings, centroids, *arena)
+        return self._held_searcher.of(sources, make, (centroids._version, arena.codes._version))
 
     def _scan_range(self, rows: Tensor, visit: Visit, radius: float) -> tuple[Tensor, Tensor, Tensor]:
         lists = self._code_lists(visit)
@@ -136,7 +138,25 @@ class IndexIVFProductCodes(IndexIVF):
             raise RuntimeError(
                 f"{self._named('search')}: the metric must be METRIC_INNER_PRODUCT or METRIC_L2, got {self.metric_type}"
             )
-        return CodeLists(*visit.arena, self._terms.of(visit, self) if self._has_terms else None)
+        if not self._has_terms:
+            return CodeLists(*visit.arena)
+        terms = self._terms(visit.arena)
+        missing = terms.missing(visit.probes.numpy())
+        if len(missing):
+            terms.make(missing, self._centroids_of(torch.from_numpy(missing)).numpy())
+        return CodeLists(*visit.arena, torch.from_numpy(terms.values))
+
+    def _terms(self, arena: Arena) -> ListTerms:
+        """Those of list_terms, for the lists that were visited since the arena changed."""
+        coarse, columns = self._coarse(), self._columns()
+        centroids = coarse._version if is_plain_flat(coarse) else coarse
+        make = partial(list_terms, columns, *arena)
+        return self._held_terms.of((centroids, columns, *arena), make, (arena.codes._version,))
+
+    def _columns(self) -> ProductColumns:
+        centroids = self.pq._centroids
+        make = partial(product_columns, self.pq._trained_centroids)
+        return self._held_columns.of((centroids,), make, (centroids._version,))
 
     def _tables(self, rows: Tensor) -> Tensor:
         tables = self.pq._tables(rows, squared_l2=not (self._largest or self.by_residual))
@@ -178,50 +198,3 @@ class IndexIVFPQ(IndexIVFProductCodes):
         own_invlists: bool = True,
     ) -> None:
         super().__init__(quantizer, d, nlist, ProductQuantizer(d, M, nbits), metric, own_invlists)
-
-
-class _ListTerms:
-    """|y_R|^2 + 2 y_C.y_R of the rows of an arena, for the lists that were visited since it changed."""
-
-    def __init__(self) -> None:
-        self._terms = torch.empty(0)  # [capacity]
-        self._known = np.ones(1, bool)  # [nlist + 1]; the last stands for probe -1
-        self._all_known, self._visits = False, 0
-        self._codes: Tensor | None = None
-        self._centroids: Tensor | None = None
-        self._versions = (0, 0)
-
-    def of(self, visit: Visit, index: IndexIVFProductCodes) -> Tensor:
-        """[capacity] float32, right for the rows of the lists that are visited."""
-        self._refresh(visit.arena, index)
-        probes = visit.probes.numpy()
-        self._visits += probes.size
-        # After so many visits all lists cost no more than these did, and searches of few queries can count on them.
-        everything = self._visits >= len(self._known) and not self._all_known
-        if everything or not self._known[probes].all():
-            new = np.flatnonzero(~self._known) if everything else np.unique(probes[~self._known[probes]])
-            norms = index.pq._trained_centroids.square().sum(-1)
-            for part in torch.split(torch.from_numpy(new), max(1, TABLE_VALUES // norms.numel())):
-                self._compute(visit.arena, part, index, norms)
-            self._known[new] = True
-            self._all_known = bool(self._known.all())
-        return self._terms
-
-    def of_all(self, arena: Arena, index: IndexIVFProductCodes) -> Tensor | None:
-        """[capacity] float32, if every list was visited."""
-        self._refresh(arena, index)
-        return self._terms if self._all_known else None
-
-    def _refresh(self, arena: Arena, index: IndexIVFProductCodes) -> None:
-        codes, centroids = arena.codes, index.pq._centroids
-        # Tensors count the changes in place.
-        versions = codes._version, centroids._version
-        if self._codes is not codes or self._centroids is not centroids or self._versions != versions:
-            self._codes, self._centroids, self._versions = codes, centroids, versions
-            self._known = np.arange(len(arena.sizes) + 1) == len(arena.sizes)
-            self._terms, self._all_known, self._visits = torch.zeros(len(codes)), False, 0
-
-    def _compute(self, arena: Arena, list_nos: Tensor, index: IndexIVFProductCodes, norms: Tensor) -> None:
-        tables = index.pq._tables(index._centroids_of(list_nos), squared_l2=False).mul_(2).add_(norms)
-        lists = CodeLists(arena.codes, None, arena.starts[list_nos], arena.sizes[list_nos])
-        self._terms[arena.positions(list_nos)] = product_sums(tables, lists, index.pq.nbits)

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..ops.cosine_scores import cosine_scores
-from ..ops.search_nearest_lists import Nearest
+from .flat import IndexFlat
 from .index import Index
-from .inverted_lists import Arena
+from .inverted_lists import ArrayInvertedLists
 from .ivf_pq import IndexIVFPQ
 from .metrics import METRIC_L2
 from .product_quantizer import ProductQuantizer
@@ -66,7 +66,7 @@ class IndexIVFPQR(IndexIVFPQ):
         left[list_nos < 0] = 0
         self._refine_codes = torch.cat([self._codes_by_id, self.refine_pq._encode(left)])
 
-    def _scan_nearest(self, rows: Tensor, nearest: Nearest, arena: Arena, k: int) -> None:
+    def _searcher(self, coarse: IndexFlat, lists: ArrayInvertedLists) -> None:
         """What is found is ranked again."""
 
     def _find_in(
@@ -100,11 +100,10 @@ class IndexIVFPQR(IndexIVFPQ):
         best, chosen = ranked(scores, columns, k, similarity=False, found=found)
         return best, F.pad(places if pairs else ids, (1, 0), value=-1).gather(1, chosen + 1)
 
-    def _vectors_at(self, places: Tensor) -> Tensor:
-        codes, ids = self._rows_at(places)
+    def _decode_entries(self, codes: Tensor, ids: Tensor, list_nos: Tensor) -> Tensor:
         if len(ids) and not (int(ids.min()) >= 0 and int(ids.max()) < len(self._codes_by_id)):
             self._refuse("search", f"ids must be 0, 1, 2, ... below {len(self._codes_by_id)}, got {int(ids.max())}")
-        return self._decode_rows(codes, places >> 32) + self.refine_pq._decode(self._codes_by_id[ids])
+        return self._decode_rows(codes, list_nos) + self.refine_pq._decode(self._codes_by_id[ids])
 
     def _remove(self, selector: IDSelector) -> int:
         self._refuse("remove_ids", "the codes of the second quantizer are kept by id")

@@ -95,22 +95,6 @@ def product_tables(rows: Tensor, centroids: Tensor, nbits: int, squared_l2: bool
     return tables
 
 
-def product_sums(tables: Tensor, lists: CodeLists, nbits: int) -> Tensor:
-    """The sums of the table entries of all rows, each list having tables of its own: [sum of sizes] float32.
-
-    Equivalent to `tables[l, m, codes[start:start + size, m]].sum(m)` of list after list, in the order of m.
-
-    Args:
-        tables: [L, M, 2^nbits] float32.
-        lists, nbits: as of `search_product_codes`; ids and offsets do not matter.
-
-    Raises:
-        RuntimeError: arguments that do not fit each other.
-    """
-    sums: Tensor = torch.ops.fastret.product_sums(tables, lists.codes, lists.starts, lists.sizes, nbits)
-    return sums
-
-
 def search_product_codes(
     tables: Tensor,
     lists: CodeLists,
@@ -212,11 +196,6 @@ def _(codes: Tensor, centroids: Tensor, nbits: int) -> Tensor:
 @torch.library.register_fake("fastret::product_tables")
 def _(rows: Tensor, centroids: Tensor, nbits: int, squared_l2: bool) -> Tensor:
     return rows.new_empty((rows.shape[0], *centroids.shape[:2]))
-
-
-@torch.library.register_fake("fastret::product_sums")
-def _(tables: Tensor, codes: Tensor, starts: Tensor, sizes: Tensor, nbits: int) -> Tensor:
-    return tables.new_empty((torch.library.get_ctx().new_dynamic_size(),))
 
 
 @torch.library.register_fake("fastret::search_product_codes")

@@ -78,17 +78,6 @@ def visited_scores(
     return found[~found.isnan()], where[~found.isnan()]
 
 
-def product_sums(tables: Tensor, lists: CodeLists, nbits: int) -> Tensor:
-    sums = [torch.empty(0)]
-    for table, start, size in zip(tables, lists.starts.tolist(), lists.sizes.tolist(), strict=True):
-        codes = unpack_codes(lists.codes[start : start + size], len(table), nbits)
-        total = torch.zeros(size)
-        for m in range(len(table)):
-            total = total + table[m, codes[:, m]]
-        sums.append(total)
-    return torch.cat(sums)
-
-
 def _ids_at(lists: CodeLists, positions: Tensor) -> Tensor:
     return positions if lists.ids is None else lists.ids[positions]
 

@@ -7,6 +7,8 @@
 #include "expect.h"
 #include "groups.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/list_terms.h"
+#include "kernels/cpu/nearest_product_search.h"
 #include "kernels/isa.h"
 #include "threads.h"
 #include "vectors.h"
@@ -136,6 +138,70 @@ void check_search(const Case& c, Random& random, const char* isa) {
   }
 }
 
+// One search after another of lists, whose terms several threads ask for at once, against the pieces.
+void check_nearest(const Case& c, Random& random, const char* isa) {
+  constexpr int64_t kQueries = 2, kLists = 5, kProbes = 3, kBest = 7;
+  const int64_t entries = int64_t(1) << c.nbits, dim = c.num_codes * c.sub_dim;
+  const int64_t size = product_code_size(c.num_codes, c.nbits);
+  ExactArray<float> queries(size_t(kQueries * dim)), coarse(size_t(kLists * dim)),
+      centroids(size_t(entries * dim));
+  for (ExactArray<float>* values : {&queries, &coarse, &centroids})
+    for (size_t i = 0; i < values->size(); ++i) (*values)[i] = bell(random);
+  ExactArray<uint8_t> codes(size_t(c.rows * size));
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = uint8_t(random());
+  const int64_t part = c.rows / kLists;
+  const int64_t starts[kLists] = {part, 0, 2 * part, 2 * part, c.rows - part},
+                sizes[kLists] = {part, part, 0, part, part};
+  const cpu::ProductColumns columns(centroids.data(), c.num_codes, c.nbits, c.sub_dim);
+  ExactArray<float> terms(size_t(c.rows));
+  CodeLists lists{{codes.data(), size, c.num_codes, c.nbits}, nullptr, starts, sizes, nullptr, nullptr};
+  const bool residual = c.offsets, has_terms = residual && !c.largest;
+  if (has_terms) {
+    cpu::ListTerms makes(columns, lists, kLists, terms.data());
+    threads<2>()(2 * kLists, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) makes.make(i % kLists, coarse.data() + i % kLists * dim);
+    });
+    for (int64_t list = 0; list < kLists; ++list)
+      for (int64_t i = starts[list]; i < starts[list] + sizes[list]; ++i) {
+        float sum = 0;
+        for (int64_t m = 0; m < c.num_codes; ++m) {
+          const int64_t code = code_of(codes.data() + i * size, m, c.nbits);
+          const float* mine = centroids.data() + (m * entries + code) * c.sub_dim;
+          float product = 0, square = 0;
+          for (int64_t d = 0; d < c.sub_dim; ++d) {
+            product += coarse[size_t(list * dim + m * c.sub_dim + d)] * mine[d];
+            square += mine[d] * mine[d];
+          }
+          sum += 2 * product + square;
+        }
+        expect(makes.made(list) && terms[size_t(i)] == sum, "terms, ", isa, ", nbits ", c.nbits);
+      }
+    lists.offsets = terms.data();
+  }
+  const cpu::NearestLists nearest({queries.data(), kQueries, dim, dim, DType::f32},
+                                  {coarse.data(), kLists, dim, dim, DType::f32}, Metric::l2, kProbes);
+  ExactArray<float> scores(kQueries * kBest), wanted(kQueries * kBest),
+      tables(size_t(kQueries * c.num_codes * entries));
+  ExactArray<int64_t> positions(kQueries * kBest), wanted_positions(kQueries * kBest);
+  cpu::search_nearest_product_codes({queries.data(), kQueries, nearest, kProbes, 0, columns, lists, residual,
+                                     c.largest, kBest, scores.data(), positions.data()},
+                                    threads<2>());
+  cpu::product_tables({queries.data(), centroids.data(), kQueries, c.num_codes, c.nbits, c.sub_dim,
+                       !c.largest && !residual, tables.data()},
+                      threads<2>());
+  for (size_t i = 0; has_terms && i < tables.size(); ++i) tables[i] *= -2;
+  cpu::product_search({{tables.data(), c.num_codes * entries, entries, kQueries, nearest.lists(), kProbes,
+                        residual ? nearest.scores() : nullptr, 0, c.largest},
+                       lists,
+                       kBest,
+                       wanted.data(),
+                       wanted_positions.data()},
+                      threads<1>());
+  for (size_t i = 0; i < scores.size(); ++i)
+    expect(scores[i] == wanted[i] && positions[i] == wanted_positions[i], "nearest, ", isa, ", nbits ",
+           c.nbits);
+}
+
 }  // namespace
 
 void test_product_codes() {
@@ -156,6 +222,7 @@ void test_product_codes() {
       Case few = c;
       few.rows = 5;
       check_quantizer(few, random, *isa);
+      check_nearest(c, random, *isa);
     }
   }
 }
