@@ -32,13 +32,6 @@ struct CodePrimitives {
   // column_scores adds them; 0 where no sum is below infinity.
   int64_t (*nearest_column)(const float* row, const float* columns, int64_t dim, int64_t n);
 
-  // nearest[i] = the first column c of the smallest halves[c] - sum over d of
-  // rows[i * dim + d] * columns[d * n + c], from halves[c] on in the order of
-  // d, each step a fused multiply-add: where halves are half the squared norms,
-  // the nearest. 0 where no value is below infinity; n is a multiple of 16.
-  void (*nearest_columns)(const float* rows, int64_t count, const float* columns, const float* halves,
-                          int64_t dim, int64_t n, int32_t* nearest);
-
   // The first pass; nullptr where single look-ups are as fast.
   Extent (*extent)(const float* values, int64_t n);  // n is a multiple of 16
   // levels[i] = min(255, (values[i] - origin) * scale), which is not negative,

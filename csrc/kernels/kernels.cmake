@@ -14,7 +14,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/error_bound.cpp
   ${KERNELS_DIR}/cpu/extra_scores.cpp
   ${KERNELS_DIR}/cpu/first_pass.cpp
-  ${KERNELS_DIR}/cpu/kmeans_step.cpp
+  ${KERNELS_DIR}/cpu/kmeans_steps.cpp
   ${KERNELS_DIR}/cpu/key_panels.cpp
   ${KERNELS_DIR}/cpu/query_block.cpp
   ${KERNELS_DIR}/cpu/scan.cpp
@@ -29,6 +29,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/list_rows.cpp
   ${KERNELS_DIR}/cpu/list_scan.cpp
   ${KERNELS_DIR}/cpu/list_search.cpp
+  ${KERNELS_DIR}/cpu/nearest_columns.cpp
   ${KERNELS_DIR}/cpu/nearest_lists.cpp
   ${KERNELS_DIR}/cpu/select_k.cpp
   ${KERNELS_DIR}/cpu/pair_scores.cpp
@@ -61,6 +62,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/row_sums_avx2.cpp ${KERNELS_DIR}/cpu/row_sums_avx512.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/row_sums_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
   set_source_files_properties(${KERNELS_DIR}/cpu/row_sums_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/nearest_columns_avx2.cpp
+    ${KERNELS_DIR}/cpu/nearest_columns_avx512.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/nearest_columns_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/nearest_columns_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/hamming_avx2.cpp ${KERNELS_DIR}/cpu/hamming_avx512.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/hamming_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2};-mpopcnt")
   set_source_files_properties(${KERNELS_DIR}/cpu/hamming_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512};-mavx512vpopcntdq")

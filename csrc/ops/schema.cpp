@@ -71,11 +71,14 @@ STABLE_TORCH_LIBRARY(fastret, m) {
   // Product-quantized rows: M codes of nbits bits each; K = 2^nbits. rows [N, D], centroids [M, K, D / M] ->
   // codes [N, ceil(M nbits / 8)] uint8 of the nearest centroids
   m.def("encode_product_codes(Tensor rows, Tensor centroids, int nbits) -> Tensor");
-  // One iteration of k-means of rows [N, D] float32, of weights [N] float32 or 1, from centroids [K, D] ->
-  // means [K, D] of the rows nearest to each centroid, their weights [K] float32, their numbers [K] int64,
-  // and the sum [] of the squared distances
+  // Iterations of k-means of rows [N, D] float32, of weights [N] float32 or 1, from centroids [K, D]: I, or
+  // fewer where an objective differs from the one before by at most its share `tolerance` or a cluster is
+  // without weight -> means [K, D] of the rows nearest to each centroid and their weights [K] float32 of the
+  // last one; the numbers of rows [I, K] int64 and the sums [I] of the squared distances of each; how many
+  // there were, [] int64
   m.def(
-      "kmeans_step(Tensor rows, Tensor centroids, Tensor? weights=None) -> (Tensor, Tensor, Tensor, Tensor)");
+      "kmeans_steps(Tensor rows, Tensor centroids, Tensor? weights, int max_iterations, "
+      "float previous_objective, float tolerance) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   // codes -> rows [N, D] float32
   m.def("decode_product_codes(Tensor codes, Tensor centroids, int nbits) -> Tensor");
   // rows [Q, D] -> products, or squared distances, of their sub-vectors with centroids [Q, M, K] float32

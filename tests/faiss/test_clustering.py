@@ -258,7 +258,7 @@ def test_more_centroids_than_clusters_are_refused() -> None:
 def test_vectors_without_a_centroid_are_refused() -> None:
     x = uniform(1000)
     x[3] = np.nan
-    with pytest.raises(RuntimeError, match="the index found no centroid for some of the vectors"):
+    with pytest.raises(RuntimeError, match="found no centroid for some of the vectors"):
         ours.Kmeans(DIM, 600, check_input_data_for_NaNs=False).train(x)
 
 

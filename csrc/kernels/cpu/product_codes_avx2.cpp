@@ -66,57 +66,6 @@ int64_t nearest_column(const float* row, const float* columns, int64_t dim, int6
   return best;
 }
 
-// Of so many rows at a time, which share what is loaded of the columns.
-template <int together>
-void nearest_columns_of(const float* rows, const float* columns, const float* halves, int64_t dim, int64_t n,
-                        int32_t* found) {
-  __m256 smallest[together];
-  __m256i nearest[together];
-  for (int r = 0; r < together; ++r) {
-    smallest[r] = _mm256_set1_ps(__builtin_inff());
-    nearest[r] = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  }
-  for (int64_t c = 0; c < n; c += 8 * kColumns) {
-    __m256 values[together][kColumns];
-    for (int r = 0; r < together; ++r)
-      for (int j = 0; j < kColumns; ++j) values[r][j] = _mm256_loadu_ps(halves + c + 8 * j);
-    for (int64_t d = 0; d < dim; ++d)
-      for (int r = 0; r < together; ++r)
-        for (int j = 0; j < kColumns; ++j)
-          values[r][j] = _mm256_fnmadd_ps(_mm256_set1_ps(rows[r * dim + d]),
-                                          _mm256_loadu_ps(columns + d * n + c + 8 * j), values[r][j]);
-    for (int r = 0; r < together; ++r)
-      for (int j = 0; j < kColumns; ++j) {
-        const __m256 less = _mm256_cmp_ps(values[r][j], smallest[r], _CMP_LT_OQ);
-        const __m256i lanes =
-            _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(int(c + 8 * j)));
-        smallest[r] = _mm256_blendv_ps(smallest[r], values[r][j], less);
-        nearest[r] = _mm256_blendv_epi8(nearest[r], lanes, _mm256_castps_si256(less));
-      }
-  }
-  for (int r = 0; r < together; ++r) {
-    // The least in all lanes, then the first of the columns that have it.
-    __m256 least = _mm256_min_ps(smallest[r], _mm256_permute2f128_ps(smallest[r], smallest[r], 1));
-    least = _mm256_min_ps(least, _mm256_permute_ps(least, 0x4e));
-    least = _mm256_min_ps(least, _mm256_permute_ps(least, 0xb1));
-    const __m256i have = _mm256_castps_si256(_mm256_cmp_ps(smallest[r], least, _CMP_EQ_OQ));
-    __m256i first = _mm256_blendv_epi8(_mm256_set1_epi32(0x7fffffff), nearest[r], have);
-    first = _mm256_min_epi32(first, _mm256_permute2x128_si256(first, first, 1));
-    first = _mm256_min_epi32(first, _mm256_shuffle_epi32(first, 0x4e));
-    first = _mm256_min_epi32(first, _mm256_shuffle_epi32(first, 0xb1));
-    found[r] = _mm256_cvtsi256_si32(first);
-  }
-}
-
-void nearest_columns(const float* rows, int64_t count, const float* columns, const float* halves, int64_t dim,
-                     int64_t n, int32_t* nearest) {
-  constexpr int kTogether = 4;
-  int64_t i = 0;
-  for (; i + kTogether <= count; i += kTogether)
-    nearest_columns_of<kTogether>(rows + i * dim, columns, halves, dim, n, nearest + i);
-  for (; i < count; ++i) nearest_columns_of<1>(rows + i * dim, columns, halves, dim, n, nearest + i);
-}
-
 Extent extent(const float* values, int64_t n) {
   __m256 smallest = _mm256_loadu_ps(values), largest = smallest, zero = _mm256_setzero_ps();
   for (int64_t i = 0; i < n; i += 8) {
@@ -229,7 +178,7 @@ void reaching(const uint16_t* sums, const float* offsets, float step, float limi
 }  // namespace
 
 extern const CodePrimitives kAvx2Codes;
-const CodePrimitives kAvx2Codes = {column_scores,   nearest_column, nearest_columns, extent,  quantise,
-                                   transpose_bytes, nullptr,        sum_nibbles,     at_most, reaching};
+const CodePrimitives kAvx2Codes = {column_scores, nearest_column, extent,  quantise, transpose_bytes,
+                                   nullptr,       sum_nibbles,    at_most, reaching};
 
 }  // namespace fastret

@@ -50,41 +50,7 @@ struct Nearest {
     smallest = _mm512_mask_mov_ps(smallest, less, sums);
     columns = _mm512_mask_add_epi32(columns, less, lanes, _mm512_set1_epi32(int(first)));
   }
-
-  int32_t first() const {
-    const __m512 least = _mm512_set1_ps(_mm512_reduce_min_ps(smallest));
-    return _mm512_mask_reduce_min_epi32(_mm512_cmp_ps_mask(smallest, least, _CMP_EQ_OQ), columns);
-  }
 };
-
-// Of so many rows and vectors of columns.
-template <int together, int vectors>
-inline __attribute__((always_inline)) void take_columns(const float* rows, const float* columns,
-                                                        const float* halves, int64_t dim, int64_t n,
-                                                        int64_t c, Nearest* nearest) {
-  __m512 values[together][vectors];
-  for (int r = 0; r < together; ++r)
-    for (int j = 0; j < vectors; ++j) values[r][j] = _mm512_loadu_ps(halves + c + 16 * j);
-  for (int64_t d = 0; d < dim; ++d)
-    for (int r = 0; r < together; ++r)
-      for (int j = 0; j < vectors; ++j)
-        values[r][j] = _mm512_fnmadd_ps(_mm512_set1_ps(rows[r * dim + d]),
-                                        _mm512_loadu_ps(columns + d * n + c + 16 * j), values[r][j]);
-  for (int r = 0; r < together; ++r)
-    for (int j = 0; j < vectors; ++j) nearest[r].take(values[r][j], c + 16 * j);
-}
-
-template <int together>
-void nearest_columns_of(const float* rows, const float* columns, const float* halves, int64_t dim, int64_t n,
-                        int32_t* found) {
-  constexpr int kVectors = 2;
-  Nearest nearest[together];
-  int64_t c = 0;
-  for (; c + 16 * kVectors <= n; c += 16 * kVectors)
-    take_columns<together, kVectors>(rows, columns, halves, dim, n, c, nearest);
-  if (c < n) take_columns<together, 1>(rows, columns, halves, dim, n, c, nearest);
-  for (int r = 0; r < together; ++r) found[r] = nearest[r].first();
-}
 
 }  // namespace
 
@@ -115,15 +81,6 @@ int64_t nearest_column_avx512(const float* row, const float* columns, int64_t di
     first = _mm512_mask_min_epi32(first, _mm512_cmp_ps_mask(nearest[j].smallest, least, _CMP_EQ_OQ), first,
                                   nearest[j].columns);
   return _mm512_reduce_min_epi32(first);
-}
-
-void nearest_columns_avx512(const float* rows, int64_t count, const float* columns, const float* halves,
-                            int64_t dim, int64_t n, int32_t* nearest) {
-  constexpr int kTogether = 4;  // which share what is loaded of the columns
-  int64_t i = 0;
-  for (; i + kTogether <= count; i += kTogether)
-    nearest_columns_of<kTogether>(rows + i * dim, columns, halves, dim, n, nearest + i);
-  for (; i < count; ++i) nearest_columns_of<1>(rows + i * dim, columns, halves, dim, n, nearest + i);
 }
 
 Extent extent_avx512(const float* values, int64_t n) {
@@ -207,15 +164,8 @@ void reaching_avx512(const uint16_t* sums, const float* offsets, float step, flo
 }
 
 extern const CodePrimitives kAvx512Codes;
-const CodePrimitives kAvx512Codes = {column_scores_avx512,
-                                     nearest_column_avx512,
-                                     nearest_columns_avx512,
-                                     extent_avx512,
-                                     quantise_avx512,
-                                     transpose_avx512,
-                                     nullptr,
-                                     sum_nibbles_avx512,
-                                     at_most_avx512,
-                                     reaching_avx512};
+const CodePrimitives kAvx512Codes = {column_scores_avx512, nearest_column_avx512, extent_avx512,
+                                     quantise_avx512,      transpose_avx512,      nullptr,
+                                     sum_nibbles_avx512,   at_most_avx512,        reaching_avx512};
 
 }  // namespace fastret

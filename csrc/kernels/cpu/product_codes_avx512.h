@@ -33,7 +33,6 @@ struct Sums {
 
 void column_scores_avx512(Term, const float*, const float*, int64_t, int64_t, float*);
 int64_t nearest_column_avx512(const float*, const float*, int64_t, int64_t);
-void nearest_columns_avx512(const float*, int64_t, const float*, const float*, int64_t, int64_t, int32_t*);
 Extent extent_avx512(const float*, int64_t);
 void quantise_avx512(const float*, int64_t, float, float, uint8_t*);
 void transpose_avx512(const uint8_t*, int64_t, int64_t, uint8_t*);

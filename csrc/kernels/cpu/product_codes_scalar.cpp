@@ -33,31 +33,10 @@ int64_t nearest_column(const float* row, const float* columns, int64_t dim, int6
   return nearest;
 }
 
-void nearest_columns(const float* rows, int64_t count, const float* columns, const float* halves, int64_t dim,
-                     int64_t n, int32_t* nearest) {
-  constexpr int64_t kTogether = 16;
-  for (int64_t row = 0; row < count; ++row, rows += dim) {
-    float smallest = __builtin_inff();
-    nearest[row] = 0;
-    for (int64_t c = 0; c < n; c += kTogether) {
-      float values[kTogether];
-      for (int64_t i = 0; i < kTogether; ++i) values[i] = halves[c + i];
-      for (int64_t d = 0; d < dim; ++d)
-        for (int64_t i = 0; i < kTogether; ++i)
-          values[i] = __builtin_fmaf(-rows[d], columns[d * n + c + i], values[i]);
-      for (int64_t i = 0; i < kTogether; ++i)
-        if (values[i] < smallest) {
-          smallest = values[i];
-          nearest[row] = int32_t(c + i);
-        }
-    }
-  }
-}
-
 }  // namespace
 
 extern const CodePrimitives kScalarCodes;
-const CodePrimitives kScalarCodes = {column_scores, nearest_column, nearest_columns, nullptr, nullptr,
-                                     nullptr,       nullptr,        nullptr,         nullptr, nullptr};
+const CodePrimitives kScalarCodes = {column_scores, nearest_column, nullptr, nullptr, nullptr,
+                                     nullptr,       nullptr,        nullptr, nullptr};
 
 }  // namespace fastret

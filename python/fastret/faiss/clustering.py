@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import time
 import warnings
@@ -9,9 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..ops.kmeans_step import KMeansStep, kmeans_step
+from ..ops.kmeans_steps import KMeansSteps, kmeans_steps
 from .arrays import code_rows, float32_rows
 from .centroids import Means, means_of, split_clusters
 from .first_centroids import ClusteringInitMethod_RANDOM, first_centroids
@@ -24,8 +26,7 @@ from .struct import FaissObject
 from .vectors import Float32Vector, ObjectVector, VectorField
 
 _REDO_SEEDS = 15486557  # between the seeds of two runs
-# K x D up to which it is faster to compare a row with every centroid in float32 than to search for it.
-_FEW_NUMBERS = 1 << 13
+_AT_ONCE = 1 << 28  # multiplications of iterations at once: some milliseconds, after which Ctrl-C is heard
 
 
 class ClusteringParameters(FaissObject):
@@ -64,8 +65,7 @@ class ClusteringParameters(FaissObject):
         super().__setattr__(name, value)
 
     def _copy(self, cp: ClusteringParameters) -> None:
-        for name in ClusteringParameters.__annotations__:
-            setattr(self, name, getattr(cp, name))
+        vars(self).update({name: getattr(cp, name) for name in ClusteringParameters.__annotations__})
 
 
 class ClusteringIterationStats(FaissObject):
@@ -205,50 +205,57 @@ class Clustering(ClusteringParameters):
         """The last objective, and the seconds that searches have taken so far."""
         frozen = given if self.frozen_centroids else 0
         weighted = rows if weights is None else rows * weights[:, None]
-        objective = previous = 0.0
-        few = self._are_few(index)
-        _refill(index, self._centroids)
+        natively = type(index) in (IndexFlat, IndexFlatL2) and index.metric_type == METRIC_L2
+        only_means = natively and not (frozen or self.spherical or self.int_centroids or self.verbose)
+        at_once = max(1, _AT_ONCE // (rows.numel() * self.k)) if only_means else 1
+        if not natively:
+            _refill(index, self._centroids)
         queries = rows.to(index._device)
-        for i in range(self.niter):
-            search_started = time.perf_counter()
-            if few:
-                step = kmeans_step(rows, self._centroids, weights)
-                searched += time.perf_counter() - search_started
+        objective, i = math.nan, 0
+        while i < self.niter:
+            begun = time.perf_counter()
+            if natively:
+                most = min(at_once, self.niter - i)
+                steps = kmeans_steps(rows, self._centroids, weights, most, objective, self.early_stop_threshold)
+                searched += time.perf_counter() - begun
             else:
                 scores, nearest = (found[:, 0].cpu() for found in index.search(queries, 1))
-                searched += time.perf_counter() - search_started
-                step = self._step(weighted, scores, nearest, weights)
-            objective = float(step.objective)
-            means = Means(step.means[frozen:], step.weights[frozen:])
+                searched += time.perf_counter() - begun
+                steps = self._step(weighted, scores, nearest, weights)
+            means = Means(steps.means[frozen:], steps.weights[frozen:])
             splits = split_clusters(means, len(rows))
             self._centroids = self._finished(torch.cat([self._centroids[:frozen], means.means]))
-            if not few:
+            if not natively:
                 index.reset()
                 if self.update_index:
                     index.train(self._centroids)
                 index.add(self._centroids)
-            self.iteration_stats.push_back(
-                _statistics(objective, time.perf_counter() - started, searched, _imbalance(step.sizes), splits)
-            )
-            self._say(f"  iteration {i}: objective {objective:g}, {splits} empty clusters, searches {searched:.2f} s")
-            if i and abs(previous - objective) <= self.early_stop_threshold * abs(previous):
+            done, each = len(steps.objectives), (time.perf_counter() - begun) / len(steps.objectives)
+            settled = False
+            for step, (reached, imbalance) in enumerate(
+                zip(steps.objectives.tolist(), _imbalances(steps.sizes).tolist(), strict=True), 1
+            ):
+                settled = abs(objective - reached) <= self.early_stop_threshold * abs(objective)
+                objective, split = reached, splits if step == done else 0
+                passed = begun + step * each - started
+                self.iteration_stats.push_back(_statistics(objective, passed, searched, imbalance, split))
+                self._say(
+                    f"  iteration {i}: objective {objective:g}, {split} empty clusters, searches {searched:.2f} s"
+                )
+                i += 1
+            if settled:
                 break
-            previous = objective
-        if few:
+        if natively:
             _refill(index, self._centroids)
         return objective, searched
 
-    def _step(self, weighted: Tensor, scores: Tensor, nearest: Tensor, weights: Tensor | None) -> KMeansStep:
+    def _step(self, weighted: Tensor, scores: Tensor, nearest: Tensor, weights: Tensor | None) -> KMeansSteps:
         if int(nearest.min()) < 0:
             raise RuntimeError(f"{self._named('train')}: the index found no centroid for some of the vectors")
         # Summed as in FAISS: from this depends where it stops.
-        objective = torch.from_numpy(np.cumsum(scores.numpy(), dtype=np.float32))[-1]
+        objective = torch.from_numpy(np.cumsum(scores.numpy(), dtype=np.float32))[-1:]
         means = means_of(weighted, nearest, self.k, weights)
-        return KMeansStep(*means, torch.bincount(nearest, minlength=self.k), objective)
-
-    def _are_few(self, index: Index) -> bool:
-        few = self.k * self.d <= _FEW_NUMBERS
-        return few and type(index) in (IndexFlat, IndexFlatL2) and index.metric_type == METRIC_L2
+        return KMeansSteps(*means, torch.bincount(nearest, minlength=self.k)[None], objective)
 
     def _finished(self, centroids: Tensor) -> Tensor:
         if self.spherical:
@@ -288,12 +295,14 @@ def _statistics(
 
 def imbalance_factor(nearest: Tensor, k: int) -> float:
     """k times the sum of the squared shares of the clusters: 1 where all are of a size."""
-    return _imbalance(torch.bincount(nearest, minlength=k))
+    return float(_imbalances(torch.bincount(nearest, minlength=k)[None])[0])
 
 
-def _imbalance(sizes: Tensor) -> float:
+def _imbalances(sizes: Tensor) -> NDArray[np.float64]:
+    """[I], of the clusters' sizes [I, K]"""
     shares = sizes.numpy().astype(np.float64)
-    return float(len(shares) * shares.dot(shares) / shares.sum() ** 2)
+    factors: NDArray[np.float64] = shares.shape[1] * np.square(shares).sum(1) / shares.sum(1) ** 2
+    return factors
 
 
 def kmeans_clustering(d: int, n: int, k: int, x: Pointer, centroids: Pointer) -> float:
