@@ -41,7 +41,7 @@ class HeldCentroids {
   }
 
  private:
-  static constexpr int64_t kMostNeighbours = 1 << 12, kMostCoarseValues = 1 << 18;
+  static constexpr int64_t kMostNeighbours = 1 << 12, kMostCoarseValues = 1 << 22;
 
   int64_t num_lists_, dim_;
   Metric metric_;

@@ -1,5 +1,4 @@
-// What searches of coded rows have found so far: the k best, or all above a
-// threshold.
+// What searches of coded rows have found so far: the k best, or all above a threshold.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -7,6 +6,7 @@
 #include <vector>
 
 #include "kernels/canonical.h"
+#include "kernels/cpu/kth_largest.h"
 
 namespace fastret::cpu {
 
@@ -36,10 +36,14 @@ class BestRows {
     if (rows_.size() >= 2 * k_ + 32) settle();
   }
 
-  // Raises the threshold as far as what is there allows.
+  // Raises the threshold to what the rows that are there allow, or nearly so.
   void settle() {
-    if (rows_.size() < k_ || k_ == 0) return;
-    keep_best();
+    if (k_ == 0 || rows_.size() < k_) return;
+    values_.resize(rows_.size());
+    for (size_t i = 0; i < rows_.size(); ++i) values_[i] = -rows_[i].value;
+    drop_below(-near_kth_smallest(values_.data(), values_.size(), k_));
+    if (rows_.size() < k_ + k_ / 2 + 16) return;
+    keep_best();  // many are equal
     threshold_ = rows_[k_ - 1].value;
   }
 
@@ -52,8 +56,19 @@ class BestRows {
   }
 
  private:
+  void drop_below(float threshold) {
+    size_t left = 0;
+    for (const FoundRow& row : rows_) {
+      const bool stays = row.value >= threshold;
+      rows_[left] = row;
+      left += stays;
+    }
+    rows_.resize(left);
+    threshold_ = threshold;
+  }
+
   void keep_best() {
-    if (rows_.size() < k_ || k_ == 0) return;
+    if (rows_.size() <= k_) return;
     std::nth_element(rows_.begin(), rows_.begin() + int64_t(k_) - 1, rows_.end());
     rows_.resize(k_);
   }
@@ -61,6 +76,7 @@ class BestRows {
   size_t k_;
   float threshold_;
   std::vector<FoundRow> rows_;
+  std::vector<float> values_;
 };
 
 // All rows of one query that are better than a threshold.

@@ -39,16 +39,17 @@ LevelPass::LevelPass(const InvertedLists& lists, Metric metric)
   if (!applies()) return;
   const int64_t dim = lists.dim;
   const double top = (1 << bits_) - 1;
+  for (auto* of_dimensions : {&base_, &step_, &magnitude_}) of_dimensions->resize(size_t(dim));
   double square = 0;
   for (int64_t d = 0; d < dim; ++d) {
     const double width = has_ranges(lists.codec) ? lists.ranges[dim + d] : top;
     const double least = has_ranges(lists.codec)                ? lists.ranges[d] + width / top / 2
                          : lists.codec == Codec::direct8_signed ? -128
                                                                 : 0;
-    base_.push_back(least);
-    step_.push_back(width / top);
+    base_[size_t(d)] = least;
+    step_[size_t(d)] = width / top;
     // (top + 0.5) / top is at most 1.04; the base holds half a step.
-    magnitude_.push_back(std::abs(least) + 1.1 * std::abs(width));
+    magnitude_[size_t(d)] = std::abs(least) + 1.1 * std::abs(width);
     square += width * width;
   }
   step_reach_ = 1.1 * std::sqrt(square);

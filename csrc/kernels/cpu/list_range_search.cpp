@@ -84,7 +84,7 @@ BlockFound search_block(const ListRangeSearchParams& p, const Parallel& parallel
                         Range queries) {
   const QueryBlock block(p.queries, queries, shape, {}, parallel);
   const ListWork work(p.lists, p.probes, p.metric, block);
-  const ListParts parts(block.size(), parallel);
+  const ListParts parts(block.size(), parallel.num_threads);
   std::vector<BlockFound> found(size_t(parts.count()), BlockFound(size_t(block.size())));
   parallel(parts.count(), [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;

@@ -41,10 +41,10 @@ inline KeySet shape_of_lists(const InvertedLists& lists, Metric metric) {
 struct ListParts {
   static constexpr int64_t kQueriesPerThread = 64;
 
-  ListParts(int64_t queries, const Parallel& parallel)
+  ListParts(int64_t queries, int num_threads)
       : num_queries(queries),
-        query_parts(std::clamp<int64_t>(queries / kQueriesPerThread, 1, parallel.num_threads)),
-        list_parts(query_parts == 1 ? parallel.num_threads : 1) {}
+        query_parts(std::clamp<int64_t>(queries / kQueriesPerThread, 1, num_threads)),
+        list_parts(query_parts == 1 ? num_threads : 1) {}
 
   int64_t count() const { return query_parts * list_parts; }
   Range queries(int64_t task) const { return part(num_queries, task % query_parts, query_parts); }
@@ -73,7 +73,7 @@ class ListScan {
         keeper_(keeper),
         rows_(work.lists, kPanelKeys),
         levels_(work.lists, work.metric),
-        differences_(rows_.in_place() && work.metric == Metric::l2 ? row_sums() : nullptr) {
+        row_sums_(rows_.in_place() && work.metric == Metric::l2 ? row_sums() : nullptr) {
     std::fill_n(facts_, kPanelKeys, 1.0f);  // the scale
   }
 
@@ -90,16 +90,21 @@ class ListScan {
   // Scores every row canonically.
   void run_exactly(const std::vector<uint32_t>& queries, int64_t part = 0, int64_t parts = 1) {
     const ListVisits visits(work_.lists, work_.probes, work_.block, queries, {0, work_.probes.per_query});
-    for (size_t i = size_t(part); i < visits.all().size(); i += size_t(parts)) {
-      const ListVisit& visit = visits.all()[i];
-      const int64_t end = work_.lists.starts[visit.list] + visit.rows;
-      for (int64_t first = end - visit.rows; first < end; first += kPanelKeys) {
-        places_.clear();
-        for (int64_t p = first; p < std::min(end, first + kPanelKeys); ++p)
-          if (!work_.lists.allowed || work_.lists.allowed[p]) places_.push_back({visit.list, p});
-        score_exactly(visit, rows_);
-      }
-    }
+    for (size_t i = size_t(part); i < visits.all().size(); i += size_t(parts)) visit_exactly(visits.all()[i]);
+  }
+
+  // One query, by its lists in their order, without a plan.
+  void run_alone(uint32_t query, int64_t part, int64_t parts) {
+    const double square = work_.block.square(query);
+    if (std::isnan(square)) return;
+    const bool bounded = fits_first_pass(square);
+    int64_t place = 0;
+    visit_probes(work_.lists, work_.probes, work_.block.first() + query, {0, work_.probes.per_query},
+                 [&](int64_t list, int64_t rows) {
+                   if (place++ % parts != part) return;
+                   const ListVisit one{list, rows, &query, 1};
+                   bounded ? visit(one) : visit_exactly(one);
+                 });
   }
 
  private:
@@ -109,8 +114,18 @@ class ListScan {
 
   float* errors() { return facts_ + 4 * kPanelKeys; }  // the offsets of key facts: what upper ends add
 
+  void visit_exactly(const ListVisit& visit) {
+    const int64_t end = work_.lists.starts[visit.list] + visit.rows;
+    for (int64_t first = end - visit.rows; first < end; first += kPanelKeys) {
+      places_.clear();
+      for (int64_t p = first; p < std::min(end, first + kPanelKeys); ++p)
+        if (!work_.lists.allowed || work_.lists.allowed[p]) places_.push_back({visit.list, p});
+      score_exactly(visit, rows_);
+    }
+  }
+
   void visit(const ListVisit& visit) {
-    if (differences_ && visit.num_queries == 1) return visit_differences(visit);
+    if (row_sums_ && visit.num_queries == 1) return visit_differences(visit);
     if (!levels_.applies() || visit.num_queries >= kSharing) return visit_rows(visit);
     for (int64_t i = 0; i < visit.num_queries; ++i) {
       const uint32_t* query = visit.queries + i;
@@ -137,8 +152,8 @@ class ListScan {
   }
 
   // Sums up the squared differences to one query, whose error is in proportion to the sum: this needs no
-  // norms. A sum of D terms, each of three roundings, errs by e = (D/16 + 16)u of itself, the canonical score
-  // and the steps from the sum to t by 4u (sum + square).
+  // norms. A sum of D terms, each of three roundings, errs by (D/16 + 16)u of itself, the canonical score and
+  // the steps from the sum to t by 4u (sum + square).
   void visit_differences(const ListVisit& visit) {
     const uint32_t query = *visit.queries;
     const float square = float(work_.block.square(query));
@@ -147,20 +162,19 @@ class ListScan {
     const int64_t start = work_.lists.starts[visit.list];
     for (int64_t first = start; first < start + visit.rows; first += kPanelKeys) {
       const int size = int(std::min<int64_t>(kPanelKeys, start + visit.rows - first));
-      uint32_t allowed = allowed_in(first, size);
+      const uint32_t allowed = allowed_in(first, size);
       if (!allowed) continue;
       const float* rows[kPanelKeys];
       for (int i = 0; i < size; ++i) rows[i] = rows_.read({visit.list, first + i}, i);
       float values[kPanelKeys] = {};
-      differences_(Term::squared_difference, work_.block.row(query), rows, size, work_.dim, values);
-      uint32_t bounded = 0;
-      for (int i = 0; i < kPanelKeys; ++i) bounded |= uint32_t(values[i] <= kMostBounded) << i;
-      if (allowed & ~bounded) visit_unbounded(visit, allowed & ~bounded, first);
+      row_sums_(Term::squared_difference, work_.block.row(query), rows, size, work_.dim, values);
+      const uint32_t unbounded = allowed & unbounded_in(values);
+      if (unbounded) visit_unbounded(visit, unbounded, first);
       for (int i = 0; i < kPanelKeys; ++i) {
         errors()[i] = share * values[i] + least;
         values[i] = 0.5f * (square - values[i]);
       }
-      offer(visit.list, query, first, values, allowed & bounded);
+      offer(visit.list, query, first, values, allowed & ~unbounded);
     }
   }
 
@@ -202,7 +216,7 @@ class ListScan {
       }
       isa_.row_tile(queries, count, rows, work_.dim, dots, squares);
       if (g == 0 && in_place_facts(work_.bound, squares, size, facts))
-        visit_unbounded(visit, allowed & unbounded_in(facts), first);
+        visit_unbounded(visit, allowed & unbounded_facts(facts), first);
       const KeyFacts key_facts(facts);
       isa_.filter_tile(false, dots, count, query_facts, key_facts, allowed, uint32_t(first), sinks);
       for (int r = 0; r < count; ++r) {
@@ -233,12 +247,21 @@ class ListScan {
     score_exactly(visit, apart);
   }
 
-  static uint32_t unbounded_in(const float* facts) {
+  static uint32_t unbounded_facts(const float* facts) {
     std::vector<int64_t> rows;
     list_unbounded(facts, 0, rows);
     uint32_t bits = 0;
     for (const int64_t i : rows) bits |= 1u << i;
     return bits;
+  }
+
+  // Of the sums of a panel, those that float32 cannot bound.
+  static uint32_t unbounded_in(const float* sums) {
+    bool all = true;
+    for (int i = 0; i < kPanelKeys; ++i) all &= sums[i] <= kMostBounded;
+    uint32_t unbounded = 0;
+    for (int i = 0; i < kPanelKeys && !all; ++i) unbounded |= uint32_t(!(sums[i] <= kMostBounded)) << i;
+    return unbounded;
   }
 
   void score_exactly(const ListVisit& visit, ListRows& rows) {
@@ -255,7 +278,7 @@ class ListScan {
   Keeper& keeper_;
   ListRows rows_;
   LevelPass levels_;
-  RowSums differences_;               // nullptr: not for these lists
+  RowSums row_sums_;                  // nullptr: not for these lists
   float facts_[kFactsPerPanel] = {};  // of rows whose values are t already
   std::vector<RowPlace> places_;      // of one block
 };

@@ -1,5 +1,6 @@
 // The best rows of the lists that each query visits: what the first pass keeps is scored canonically.
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -124,7 +125,7 @@ class BlockListSearch {
         work_(params.lists, params.probes, params.metric, block_) {}
 
   void run(size_t capacity) {
-    const ListParts parts(block_.size(), parallel_);
+    const ListParts parts(block_.size(), parallel_.num_threads);
     std::vector<std::unique_ptr<BestKeeper>> keepers(size_t(parts.count()));
     parallel_(parts.count(), [&](int64_t begin, int64_t end) {
       const DefaultFloatEnvironment environment;
@@ -173,61 +174,94 @@ class BlockListSearch {
   ListWork work_;
 };
 
-// What a part of a scan of few queries keeps: whatever the first pass lets through is scored canonically at
-// once, so that thresholds rise with every block of rows.
+// What a part of a scan of few queries keeps: what the first pass lets through is scored canonically at once.
+// For many queries with many neighbours, most of which later ones replace, that costs too much.
 class ScoringKeeper {
  public:
-  ScoringKeeper(const ListWork& work, int64_t k) : work_(work), finisher_(work.lists, kRowsPerCall) {
-    for (int64_t q = 0; q < work.block.size(); ++q) queries_.push_back(std::make_unique<Query>(k));
+  ScoringKeeper(const ListWork& work, Range queries, int64_t k)
+      : work_(work), first_(queries.begin), k_(k), finisher_(work.lists, kRowsPerCall) {
+    queries_.reserve(size_t(queries.end - queries.begin));
+    for (int64_t q = queries.begin; q < queries.end; ++q) queries_.emplace_back(k);
   }
 
-  Sink& sink(int64_t q) { return queries_[size_t(q)]->sink; }
+  Sink& sink(int64_t q) { return query(q).sink; }
 
   template <class HalfWidth>
-  void settle(int64_t q, const HalfWidth&, int64_t list, int64_t) {
-    Query& query = *queries_[size_t(q)];
-    const int64_t count = query.sink.count;
-    query.sink.count = 0;
-    RowPlace places[kPanelKeys];
-    for (int64_t i = 0; i < count; ++i) places[i] = {list, query.places[i]};
-    float values[kPanelKeys];
-    score_places(work_, finisher_, q, places, count, values);
-    for (int64_t i = 0; i < count; ++i) found(q, values[i], places[i].position);
-    query.sink.threshold = threshold(q);
+  void settle(int64_t q, const HalfWidth& half_width, int64_t list, int64_t first) {
+    Query& mine = query(q);
+    if (int64_t(mine.sink.count) > k_) drop_below_kth(mine.sink, half_width, first);
+    for (uint32_t i = 0; i < mine.sink.count; ++i) mine.pending[mine.num_pending++] = {list, mine.places[i]};
+    mine.sink.count = 0;
+    if (mine.num_pending >= kPending) score_pending(q);
   }
 
   void found(int64_t q, float value, int64_t position) {
-    queries_[size_t(q)]->best.push({value, work_.lists.id(position), position});
+    query(q).best.push({value, work_.lists.id(position), position});
   }
 
+  // Scores what is left to be scored of a query that no list follows for.
+  void finish(int64_t q) { score_pending(q); }
+  // Adds what another part found. Both are finished.
   void take(const ScoringKeeper& other, int64_t q) {
-    queries_[size_t(q)]->best.merge(other.queries_[size_t(q)]->best);
+    query(q).best.merge(other.queries_[size_t(q - other.first_)].best);
   }
 
-  const std::vector<FoundRow>& sorted(int64_t q) { return queries_[size_t(q)]->best.sorted(); }
+  const std::vector<FoundRow>& sorted(int64_t q) { return query(q).best.sorted(); }
 
  private:
+  // So many rows are scored together, each of which may raise the threshold.
+  static constexpr int kPending = 8;
+
   struct Query {
-    explicit Query(int64_t k) : best(k), sink{Candidates::kNoThreshold, 0, uppers, places} {}
+    explicit Query(int64_t k) : best(k) {}
+    Query(Query&& other) : best(std::move(other.best)) {}  // before anything was found
 
     BestRows best;
-    Sink sink;
     float uppers[2 * kPanelKeys];
     uint32_t places[2 * kPanelKeys];
+    Sink sink{Candidates::kNoThreshold, 0, uppers, places};
+    RowPlace pending[kPending + kPanelKeys];
+    int num_pending = 0;
   };
 
-  // What the upper end of every row that can still enter reaches.
-  float threshold(int64_t q) const {
-    const float value = queries_[size_t(q)]->best.threshold();
-    if (!(value > -std::numeric_limits<float>::infinity())) return Candidates::kNoThreshold;
+  Query& query(int64_t q) { return queries_[size_t(q - first_)]; }
+
+  // Of the rows in the sink, those below the k-th largest lower end have k others above them.
+  template <class HalfWidth>
+  void drop_below_kth(Sink& sink, const HalfWidth& half_width, int64_t first) const {
+    float lowers[kPanelKeys];
+    for (uint32_t i = 0; i < sink.count; ++i)
+      lowers[i] = round_down(sink.uppers[i] - 2 * half_width(sink.places[i] - first));
+    std::nth_element(lowers, lowers + k_ - 1, lowers + sink.count, std::greater<float>());
+    sink.threshold = std::max(sink.threshold, lowers[k_ - 1]);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < sink.count; ++i) {
+      sink.places[kept] = sink.places[i];
+      kept += sink.uppers[i] >= sink.threshold;
+    }
+    sink.count = kept;
+  }
+
+  void score_pending(int64_t q) {
+    Query& mine = query(q);
+    float values[kPending + kPanelKeys];
+    score_places(work_, finisher_, q, mine.pending, mine.num_pending, values);
+    for (int i = 0; i < mine.num_pending; ++i) found(q, values[i], mine.pending[i].position);
+    mine.num_pending = 0;
+    // What the upper end of every row that can still enter reaches.
+    const double value = mine.best.threshold();
+    if (!std::isfinite(value)) return;
     const double square = work_.block.square(q);
-    const double scaled = work_.metric == Metric::l2 ? (square + value) / 2 : value;
-    return round_down(scaled - work_.bounds[size_t(q)].extra);
+    const double t = work_.metric == Metric::l2       ? (square + value) / 2
+                     : work_.metric == Metric::cosine ? std::sqrt(square) * value
+                                                      : value;
+    mine.sink.threshold = std::max(mine.sink.threshold, round_down(t - work_.bounds[size_t(q)].extra));
   }
 
   const ListWork& work_;
+  int64_t first_, k_;
   ListRows finisher_;
-  std::vector<std::unique_ptr<Query>> queries_;
+  std::vector<Query> queries_;
 };
 
 // Calls visit(rows) with how many rows each query visits.
@@ -245,7 +279,8 @@ void count_rows(const ListSearchParams& p, Visit&& visit) {
 
 // Few queries, one after the other: threads share the lists.
 void search_few(const ListSearchParams& p, const Parallel& parallel) {
-  const QueryBlock block(p.queries, {0, p.queries.rows}, shape_of_lists(p.lists, p.metric), {}, parallel);
+  const Range all{0, p.queries.rows};
+  const QueryBlock block(p.queries, all, shape_of_lists(p.lists, p.metric), {}, parallel);
   const ListWork work(p.lists, p.probes, p.metric, block);
   int64_t values = 0;
   count_rows(p, [&](int64_t rows) { values += rows * p.lists.dim; });
@@ -254,10 +289,12 @@ void search_few(const ListSearchParams& p, const Parallel& parallel) {
   parallel(parts, [&](int64_t begin, int64_t end) {
     const DefaultFloatEnvironment environment;
     for (int64_t part = begin; part < end; ++part) {
-      keepers[size_t(part)] = std::make_unique<ScoringKeeper>(work, p.k);
+      keepers[size_t(part)] = std::make_unique<ScoringKeeper>(work, all, p.k);
       ListScan<ScoringKeeper> scan(work, *keepers[size_t(part)]);
-      scan.run(work.queries({0, block.size()}, true), part, parts);
-      scan.run_exactly(work.queries({0, block.size()}, false), part, parts);
+      for (int64_t q = 0; q < block.size(); ++q) {
+        scan.run_alone(uint32_t(q), part, parts);
+        keepers[size_t(part)]->finish(q);
+      }
     }
   });
   for (int64_t q = 0; q < block.size(); ++q) {
@@ -276,7 +313,7 @@ void search_lists(const ListSearchParams& params, const Parallel& parallel) {
   int64_t most = 0;
   count_rows(params, [&](int64_t rows) { most = std::max(most, rows); });
   const int64_t within_reach = std::min(params.k, most);
-  const int64_t capacity = std::max<int64_t>(128, within_reach + within_reach / 2 + 64);
+  const int64_t capacity = within_reach + within_reach / 2 + kPanelKeys;
   const int64_t block = std::clamp<int64_t>(kCandidateBytes / (12 * capacity), 16, 4096);
   const int64_t blocks = (params.queries.rows + block - 1) / block;
   for (int64_t b = 0; b < blocks; ++b)

@@ -15,6 +15,20 @@ struct ListVisit {
   int64_t num_queries;
 };
 
+// Calls visit(list, rows) for each of these probes of a query that comes upon rows.
+template <class Visit>
+void visit_probes(const InvertedLists& lists, const Probes& probes, int64_t query, Range some_probes,
+                  Visit&& visit) {
+  int64_t left = probes.max_rows ? probes.max_rows : INT64_MAX;
+  for (int64_t p = 0; p < some_probes.end && left > 0; ++p) {
+    const int64_t list = probes.lists[query * probes.per_query + p];
+    if (list < 0) continue;
+    const int64_t rows = std::min(left, lists.sizes[list]);
+    left -= rows;
+    if (p >= some_probes.begin && rows > 0) visit(list, rows);
+  }
+}
+
 class ListVisits {
  public:
   // So few queries are not worth sorting: they rarely meet.
@@ -24,16 +38,9 @@ class ListVisits {
   ListVisits(const InvertedLists& lists, const Probes& probes, const QueryBlock& block,
              const std::vector<uint32_t>& queries, Range some_probes) {
     const auto each = [&](auto&& visit) {
-      for (const uint32_t q : queries) {
-        int64_t left = probes.max_rows ? probes.max_rows : INT64_MAX;
-        for (int64_t p = 0; p < some_probes.end && left > 0; ++p) {
-          const int64_t list = probes.lists[(block.first() + q) * probes.per_query + p];
-          if (list < 0) continue;
-          const int64_t rows = std::min(left, lists.sizes[list]);
-          left -= rows;
-          if (p >= some_probes.begin && rows > 0) visit(list, q, rows);
-        }
-      }
+      for (const uint32_t q : queries)
+        visit_probes(lists, probes, block.first() + q, some_probes,
+                     [&](int64_t list, int64_t rows) { visit(list, q, rows); });
     };
     if (queries.size() <= kApart) {
       each([&](int64_t list, uint32_t query, int64_t rows) { alone_.push_back({list, rows, query}); });
