@@ -1,4 +1,4 @@
-// The k-th largest of some floats, for the thresholds of candidates.
+// The k-th of some floats in order, for the thresholds of candidates.
 #pragma once
 #include <algorithm>
 #include <functional>
@@ -35,6 +35,35 @@ inline float kth_largest(const float* values, size_t n, size_t k, std::vector<fl
   std::copy_n(values, n, middle);
   std::nth_element(middle, middle + (k - 1), middle + n, descending);
   return middle[k - 1];
+}
+
+// A value that at least k of values[0:n] do not exceed, and not many more unless they are equal: halving the
+// interval and counting takes no branches that depend on the values, and is faster than a selection of few.
+// None is NaN, 1 <= k <= n.
+inline float near_kth_smallest(const float* values, size_t n, size_t k) {
+  constexpr int kMostHalvings = 16;
+  constexpr size_t kLanes = 8;
+  float low[kLanes], high[kLanes];
+  for (size_t j = 0; j < kLanes; ++j) low[j] = high[j] = values[0];
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (size_t j = 0; j < kLanes; ++j) {
+      low[j] = values[i + j] < low[j] ? values[i + j] : low[j];
+      high[j] = values[i + j] > high[j] ? values[i + j] : high[j];
+    }
+  for (; i < n; ++i) {
+    low[0] = std::min(low[0], values[i]);
+    high[0] = std::max(high[0], values[i]);
+  }
+  float below = *std::min_element(low, low + kLanes), within = *std::max_element(high, high + kLanes);
+  for (int halving = 0; halving < kMostHalvings; ++halving) {
+    const float middle = below + (within - below) / 2;
+    size_t count = 0;
+    for (size_t row = 0; row < n; ++row) count += values[row] <= middle;
+    (count < k ? below : within) = middle;
+    if (count >= k && count <= k + k / 4 + 4) break;
+  }
+  return within;
 }
 
 }  // namespace fastret::cpu

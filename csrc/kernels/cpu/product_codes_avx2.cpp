@@ -1,5 +1,4 @@
-// The primitives of product codes with AVX2. Intrinsics and C headers only: see
-// kernels.cmake.
+// The primitives of product codes with AVX2. Intrinsics and C headers only: see kernels.cmake.
 #include "kernels/cpu/byte_transpose.h"
 
 namespace fastret {
@@ -98,8 +97,8 @@ void quantise(const float* values, int64_t n, float origin, float scale, uint8_t
   }
 }
 
-// Sums of 32 rows in 16 bits. Adding whole words adds the odd bytes into the
-// upper halves, too: what they come to is subtracted at the end, modulo 2^16.
+// Sums of 32 rows in 16 bits. Adding whole words adds the odd bytes into the upper halves, too: what they
+// come to is subtracted at the end, modulo 2^16.
 struct Sums {
   __m256i words = _mm256_setzero_si256(), odd = _mm256_setzero_si256();
 
@@ -148,6 +147,29 @@ void sum_nibbles(const uint8_t* levels, const uint8_t* block, int64_t num_codes,
   if (first < num_rows) sum_nibbles_of<kVectors / 2>(levels, block + first, num_codes, sums + first);
 }
 
+// table[code] in each lane, for the lowest four bits of it.
+__m256 look_up(const float* table, __m256i codes) {
+  const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), codes);
+  const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), codes);
+  return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28)));
+}
+
+void score_nibbles(const float* tables, int64_t table_stride, const uint8_t* block, int64_t num_codes,
+                   int64_t num_rows, float* sums) {
+  for (int64_t i = 0; i < num_rows; i += 8) {
+    __m256 sum = _mm256_setzero_ps();
+    for (int64_t m = 0; m < num_codes; m += 2) {
+      const __m256i codes = _mm256_cvtepu8_epi32(
+          _mm_loadl_epi64(reinterpret_cast<const __m128i*>(block + m / 2 * kBlockRows + i)));
+      const float* table = tables + m * table_stride;
+      sum = _mm256_add_ps(sum, look_up(table, codes));
+      if (m + 1 < num_codes)
+        sum = _mm256_add_ps(sum, look_up(table + table_stride, _mm256_srli_epi32(codes, 4)));
+    }
+    _mm256_storeu_ps(sums + i, sum);
+  }
+}
+
 void at_most(const uint16_t* sums, uint16_t limit, uint64_t* masks) {
   const __m256i limits = _mm256_set1_epi16(short(limit));
   const auto within = [&](int i) {
@@ -178,7 +200,7 @@ void reaching(const uint16_t* sums, const float* offsets, float step, float limi
 }  // namespace
 
 extern const CodePrimitives kAvx2Codes;
-const CodePrimitives kAvx2Codes = {column_scores, nearest_column, extent,  quantise, transpose_bytes,
-                                   nullptr,       sum_nibbles,    at_most, reaching};
+const CodePrimitives kAvx2Codes = {column_scores, nearest_column, extent,        quantise, transpose_bytes,
+                                   nullptr,       sum_nibbles,    score_nibbles, at_most,  reaching};
 
 }  // namespace fastret

@@ -1,5 +1,4 @@
-// The primitives of product codes with AVX-512. Intrinsics and C headers only:
-// see kernels.cmake.
+// The primitives of product codes with AVX-512. Intrinsics and C headers only: see kernels.cmake.
 #include "kernels/cpu/product_codes_avx512.h"
 
 #include "kernels/cpu/byte_transpose.h"
@@ -38,8 +37,7 @@ void column_scores_of(const float* row, const float* columns, int64_t dim, int64
   }
 }
 
-// The smallest sums so far of every kColumns-th vector of columns, and where
-// they first were.
+// The smallest sums so far of every kColumns-th vector of columns, and where they first were.
 struct Nearest {
   __m512 smallest = _mm512_set1_ps(__builtin_inff());
   __m512i columns = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -140,6 +138,24 @@ void sum_nibbles_avx512(const uint8_t* levels, const uint8_t* block, int64_t num
   sum_nibbles_of<4>(levels, block, num_codes, sums);
 }
 
+void score_nibbles_avx512(const float* tables, int64_t table_stride, const uint8_t* block, int64_t num_codes,
+                          int64_t num_rows, float* sums) {
+  for (int64_t i = 0; i < num_rows; i += 16) {
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t m = 0; m < num_codes; m += 2) {
+      // A permutation looks at the lowest four bits alone.
+      const __m512i codes = _mm512_cvtepu8_epi32(
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + m / 2 * kBlockRows + i)));
+      const float* table = tables + m * table_stride;
+      sum = _mm512_add_ps(sum, _mm512_permutexvar_ps(codes, _mm512_loadu_ps(table)));
+      if (m + 1 < num_codes)
+        sum = _mm512_add_ps(
+            sum, _mm512_permutexvar_ps(_mm512_srli_epi32(codes, 4), _mm512_loadu_ps(table + table_stride)));
+    }
+    _mm512_storeu_ps(sums + i, sum);
+  }
+}
+
 void at_most_avx512(const uint16_t* sums, uint16_t limit, uint64_t* masks) {
   const __m512i limits = _mm512_set1_epi16(short(limit));
   for (int i = 0; i < kBlockRows; i += 64) {
@@ -164,8 +180,8 @@ void reaching_avx512(const uint16_t* sums, const float* offsets, float step, flo
 }
 
 extern const CodePrimitives kAvx512Codes;
-const CodePrimitives kAvx512Codes = {column_scores_avx512, nearest_column_avx512, extent_avx512,
-                                     quantise_avx512,      transpose_avx512,      nullptr,
-                                     sum_nibbles_avx512,   at_most_avx512,        reaching_avx512};
+const CodePrimitives kAvx512Codes = {
+    column_scores_avx512, nearest_column_avx512, extent_avx512,  quantise_avx512, transpose_avx512, nullptr,
+    sum_nibbles_avx512,   score_nibbles_avx512,  at_most_avx512, reaching_avx512};
 
 }  // namespace fastret

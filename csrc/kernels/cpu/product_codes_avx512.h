@@ -1,5 +1,5 @@
-// What the first passes over product codes share with AVX-512. Intrinsics and C
-// headers only: see kernels.cmake.
+// What the first passes over product codes share with AVX-512. Intrinsics and C headers only: see
+// kernels.cmake.
 #pragma once
 #include <immintrin.h>
 
@@ -8,8 +8,8 @@
 namespace fastret {
 namespace {
 
-// Sums of 64 rows in 16 bits. Adding whole words adds the odd bytes into the
-// upper halves, too: what they come to is subtracted at the end, modulo 2^16.
+// Sums of 64 rows in 16 bits. Adding whole words adds the odd bytes into the upper halves, too: what they
+// come to is subtracted at the end, modulo 2^16.
 struct Sums {
   __m512i words = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
 
@@ -37,6 +37,7 @@ Extent extent_avx512(const float*, int64_t);
 void quantise_avx512(const float*, int64_t, float, float, uint8_t*);
 void transpose_avx512(const uint8_t*, int64_t, int64_t, uint8_t*);
 SumLevels sum_nibbles_avx512;
+void score_nibbles_avx512(const float*, int64_t, const uint8_t*, int64_t, int64_t, float*);
 void at_most_avx512(const uint16_t*, uint16_t, uint64_t*);
 void reaching_avx512(const uint16_t*, const float*, float, float, uint64_t*);
 

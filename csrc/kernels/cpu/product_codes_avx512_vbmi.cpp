@@ -1,6 +1,5 @@
-// The first pass over codes of 8 bits with AVX-512 VBMI, whose two-register
-// permutation looks up 64 bytes in a table of 128. Intrinsics and C headers
-// only: see kernels.cmake.
+// The first pass over codes of 8 bits with AVX-512 VBMI, whose two-register permutation looks up 64 bytes in
+// a table of 128. Intrinsics and C headers only: see kernels.cmake.
 #include "kernels/cpu/product_codes_avx512.h"
 
 namespace fastret {
@@ -34,8 +33,8 @@ void sum_bytes(const uint8_t* levels, const uint8_t* block, int64_t num_codes, i
 }  // namespace
 
 extern const CodePrimitives kAvx512VbmiCodes;
-const CodePrimitives kAvx512VbmiCodes = {column_scores_avx512, nearest_column_avx512, extent_avx512,
-                                         quantise_avx512,      transpose_avx512,      sum_bytes,
-                                         sum_nibbles_avx512,   at_most_avx512,        reaching_avx512};
+const CodePrimitives kAvx512VbmiCodes = {
+    column_scores_avx512, nearest_column_avx512, extent_avx512,  quantise_avx512, transpose_avx512, sum_bytes,
+    sum_nibbles_avx512,   score_nibbles_avx512,  at_most_avx512, reaching_avx512};
 
 }  // namespace fastret

@@ -37,6 +37,6 @@ int64_t nearest_column(const float* row, const float* columns, int64_t dim, int6
 
 extern const CodePrimitives kScalarCodes;
 const CodePrimitives kScalarCodes = {column_scores, nearest_column, nullptr, nullptr, nullptr,
-                                     nullptr,       nullptr,        nullptr, nullptr};
+                                     nullptr,       nullptr,        nullptr, nullptr, nullptr};
 
 }  // namespace fastret

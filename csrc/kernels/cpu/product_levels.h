@@ -1,6 +1,5 @@
-// The first pass over product-quantized rows: their tables in levels of 8 bits,
-// rounded down so that sums of levels bound how good a row can be, and rows
-// made ready to be looked up many at once.
+// The first pass over product-quantized rows: their tables in levels of 8 bits, rounded down so that sums of
+// levels bound how good a row can be, and rows made ready to be looked up many at once.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -12,8 +11,7 @@
 
 namespace fastret::cpu {
 
-// Rows that are made ready at a time: a query's levels are then read from far
-// away for many of them at once.
+// Rows that are made ready at a time: a query's levels are then read from far away for many of them at once.
 constexpr int64_t kPartBytes = 1 << 16;
 constexpr int64_t kMostCodes = 65535 / 255;  // whose levels add up within 16 bits
 constexpr double kLargestMagnitude = 1e37;   // of sums that cannot overflow
@@ -27,8 +25,8 @@ inline int64_t levels_of_table(int64_t num_entries) {
   return num_entries == kNibbleLevels ? kNibbleLevels : kLevels;
 }
 
-// The tables of one query in levels. A table counts its entries from the best
-// one down, in steps that all tables of the query share.
+// The tables of one query in levels. A table counts its entries from the best one down, in steps that all
+// tables of the query share.
 class Levels {
  public:
   Levels(const CodePrimitives& set, const ProductQueries& queries, int64_t query, int64_t num_codes,
@@ -60,11 +58,10 @@ class Levels {
   const uint8_t* data() const { return levels_.data(); }
   float step() const { return step_; }
 
-  // What (sum of levels) * step + (offset to minimise) of a row may be at most,
-  // for the row to reach a value; `base` is added to its score, too, and other
-  // terms are at most `extent` together. An exact sum of M terms and the bound
-  // of it differ by less than (M + 16) 2^-22 of what they are made of: M + 2
-  // roundings of the score, two of each level, five of the bound.
+  // What (sum of levels) * step + (offset to minimise) of a row may be at most, for the row to reach a value;
+  // `base` is added to its score, too, and other terms are at most `extent` together. An exact sum of M terms
+  // and the bound of it differ by less than (M + 16) 2^-22 of what they are made of: M + 2 roundings of the
+  // score, two of each level, five of the bound.
   float limit(float value, double base, double extent, int64_t num_codes) const {
     const double magnitude = magnitude_ + std::fabs(base) + extent;
     const double limit = magnitude * double(num_codes + 16) * 0x1p-22 - double(value) - base - best_sum_;
@@ -106,8 +103,7 @@ class ListPart {
     largest_offset_ = 0;
     for (int64_t i = 0; lists_.offsets && i < count; ++i) {
       offsets_[size_t(i)] = sign_ * lists_.offsets[first + i];
-      // NaN is passed over: its rows are found neither with the first pass nor
-      // without.
+      // NaN is passed over: its rows are found neither with the first pass nor without.
       largest_offset_ = std::max(largest_offset_, std::fabs(offsets_[size_t(i)]));
     }
   }

@@ -1,16 +1,20 @@
-// The search of product-quantized rows. Where the instruction set looks up many
-// bytes at once, a first pass adds tables of 8-bit levels, rounded down so that
-// their sum bounds how good a row can be; only rows that could still be among
-// the best are scored in float32. The result is that of scoring them all.
+// The search of product-quantized rows. Where the instruction set looks up many bytes at once, a first pass
+// adds tables of 8-bit levels, rounded down so that their sum bounds how good a row can be; only rows that
+// could still be among the best are scored in float32. The result is that of scoring them all.
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <memory>
+#include <numeric>
 #include <optional>
 #include <vector>
 
 #include "kernels/cpu/float_environment.h"
 #include "kernels/cpu/found_rows.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/product_candidates.h"
 #include "kernels/cpu/product_levels.h"
 #include "kernels/cpu/query_block.h"
 
@@ -18,10 +22,10 @@ namespace fastret::cpu {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// Queries whose tables and levels fit the second-level cache together share the
-// lists that a thread reads.
+// Queries whose tables and levels fit the second-level cache together share the lists that a thread reads.
 constexpr int64_t kTableBytes = 1 << 20;
 constexpr int64_t kMostBlockQueries = 256;
+constexpr size_t kMostCandidates = 1 << 12;
 constexpr int64_t kRowsPerEntry = 1;  // that levels of a table must save scoring, to be worth making
 
 struct Visit {
@@ -31,21 +35,11 @@ struct Visit {
   int64_t rows;  // of the list, from its first on
 };
 
-// A row that may be among the best.
-struct Candidate {
-  float bound;  // of its score to minimise, less the best entries of all tables;
-                // up to roundings
-  int32_t probe;
-  int64_t position;
-};
-
-// What is known of one query.
-template <class Found>
-struct Query {
-  Found* found;
-  std::optional<Levels> levels;
-  std::vector<Candidate> candidates;
-  float extent = 0;  // the largest of base and offset that their bounds hold
+// What the first pass knows of one query.
+struct FirstPassQuery {
+  Levels levels;
+  Candidates candidates;  // bounds are less the best entries of all tables, and exact up to roundings
+  float extent = 0;       // the largest of base and offset that their bounds hold
 };
 
 // Some queries with one part of each list that they probe.
@@ -57,12 +51,11 @@ class Scan {
         lists_(lists),
         set_(*primitives().codes),
         mine_(mine),
+        found_(found),
         sum_levels_(first_pass_bits(lists.codes.nbits) == 4 ? set_.sum_nibbles : set_.sum_bytes),
         // Levels are made of 16 entries at a time.
         has_first_pass_(sum_levels_ && lists.codes.nbits >= 4 && lists.codes.nbits <= 8 &&
-                        lists.codes.num_codes <= kMostCodes) {
-    for (Found& rows : found) queries_of_mine_.push_back({&rows, {}, {}});
-  }
+                        lists.codes.num_codes <= kMostCodes) {}
 
   void run(int64_t part_number, int64_t parts) {
     const std::vector<Visit> visits = visits_of_all();
@@ -74,8 +67,7 @@ class Scan {
     std::optional<ListPart> rows;
     const int64_t entries = (mine_.end - mine_.begin) << lists_.codes.nbits;
     if (has_first_pass_ && visited > kRowsPerEntry * entries) {
-      for (int64_t q = mine_.begin; q < mine_.end; ++q)
-        of(q).levels.emplace(set_, queries_, q, lists_.codes.num_codes, int64_t(1) << lists_.codes.nbits);
+      make_levels();
       rows.emplace(lists_, queries_.largest, most);
     }
     const int64_t together = rows ? rows->most_rows() : most;
@@ -89,7 +81,8 @@ class Scan {
         for (size_t v = begin; v < end; ++v) {
           const Visit& visit = visits[v];
           const int64_t mine_of_visit = std::min(count, visit.rows - first);
-          if (rows && rows->largest_offset() < kLargestMagnitude && of(visit.query).levels->usable() &&
+          if (rows && rows->largest_offset() < kLargestMagnitude &&
+              first_pass_of(visit.query).levels.usable() &&
               std::fabs(base_of(visit.query, visit.probe)) < kLargestMagnitude)
             find_candidates(visit, *rows, lists_.starts[list] + first, mine_of_visit);
           else
@@ -97,15 +90,15 @@ class Scan {
         }
       }
     }
-    for (int64_t q = mine_.begin; q < mine_.end; ++q)
-      if (!of(q).candidates.empty()) {
-        score_best(q);
-        score_candidates(q, of(q).candidates.size());
-      }
+    for (int64_t q = mine_.begin; rows && q < mine_.end; ++q) {
+      score_best(q);
+      score_rest(q);
+    }
   }
 
  private:
-  Query<Found>& of(int64_t query) { return queries_of_mine_[size_t(query - mine_.begin)]; }
+  Found& found_of(int64_t query) { return found_[size_t(query - mine_.begin)]; }
+  FirstPassQuery& first_pass_of(int64_t query) { return first_pass_[size_t(query - mine_.begin)]; }
 
   float base_of(int64_t query, int64_t probe) const {
     return queries_.base ? queries_.base[query * queries_.probes_of_each + probe] : 0.0f;
@@ -113,10 +106,21 @@ class Scan {
 
   bool allows(int64_t position) const { return !lists_.allowed || lists_.allowed[position]; }
 
-  // Nearest lists first, so that thresholds are good early; otherwise the
-  // queries of one list together.
+  void make_levels() {
+    most_candidates_ = std::min(4 * found_[0].wanted() + 64, kMostCandidates);
+    const size_t room = most_candidates_ + 64;  // which are pushed before they are counted again
+    bounds_.reset(new float[found_.size() * room]);
+    candidates_.reset(new VisitedRow[found_.size() * room]);
+    for (size_t i = 0; i < found_.size(); ++i)
+      first_pass_.push_back({Levels(set_, queries_, mine_.begin + int64_t(i), lists_.codes.num_codes,
+                                    int64_t(1) << lists_.codes.nbits),
+                             Candidates(bounds_.get() + i * room, candidates_.get() + i * room)});
+  }
+
+  // Nearest lists first, so that thresholds are good early; otherwise the queries of one list together.
   std::vector<Visit> visits_of_all() const {
     std::vector<Visit> visits;
+    int64_t most = 0;
     for (int64_t q = mine_.begin; q < mine_.end; ++q) {
       int64_t left = queries_.max_rows ? queries_.max_rows : std::numeric_limits<int64_t>::max();
       for (int64_t p = 0; p < queries_.probes_of_each; ++p) {
@@ -124,22 +128,28 @@ class Scan {
         if (list < 0) continue;
         const int64_t rows = std::min(left, lists_.sizes[list]);
         left -= rows;
+        most = std::max(most, list);
         if (rows) visits.push_back({p, list, q, rows});
       }
     }
-    std::sort(visits.begin(), visits.end(), [](const Visit& a, const Visit& b) {
-      if ((a.probe > 0) != (b.probe > 0)) return a.probe == 0;
-      return a.list != b.list ? a.list < b.list : a.query != b.query ? a.query < b.query : a.probe < b.probe;
-    });
+    const auto order = [&](const Visit& visit) { return visit.list + (visit.probe > 0 ? most + 1 : 0); };
+    std::vector<Visit> sorted(visits.size());
+    for (int shift = 0; (2 * most + 1) >> shift; shift += 8) {  // by one digit after another
+      std::array<size_t, 257> starts{};
+      for (const Visit& visit : visits) ++starts[size_t(order(visit) >> shift & 255) + 1];
+      std::partial_sum(starts.begin(), starts.end(), starts.begin());
+      for (const Visit& visit : visits) sorted[starts[size_t(order(visit) >> shift & 255)]++] = visit;
+      visits.swap(sorted);
+    }
     return visits;
   }
 
   // Of rows of the arena from `first` on: those that may reach the threshold.
   void find_candidates(const Visit& visit, const ListPart& rows, int64_t first, int64_t count) {
-    Query<Found>& query = of(visit.query);
-    const Levels& levels = *query.levels;
-    const float base = base_of(visit.query, visit.probe), lost = queries_.largest ? -base : base;
-    const size_t most = 4 * query.found->wanted() + 64;
+    FirstPassQuery& query = first_pass_of(visit.query);
+    const Found& found = found_of(visit.query);
+    const Levels& levels = query.levels;
+    const float base = base_of(visit.query, visit.probe), signed_base = queries_.largest ? -base : base;
     query.extent = std::max(query.extent, std::fabs(base) + rows.largest_offset());
     for (int64_t begin = 0; begin < count; begin += kBlockRows) {
       const int64_t size = std::min<int64_t>(kBlockRows, count - begin);
@@ -148,22 +158,23 @@ class Scan {
       uint64_t masks[kBlockRows / 64];
       float masks_of = NAN;  // the threshold that they were made with
       for (int64_t i = 0; i < size; i += 64) {
-        if (masks_of != query.found->threshold()) {
-          masks_of = query.found->threshold();
-          reach(levels, offsets, levels.limit(masks_of, lost, rows.largest_offset(), lists_.codes.num_codes),
-                masks);
+        if (masks_of != found.threshold()) {
+          masks_of = found.threshold();
+          reach(levels, offsets,
+                levels.limit(masks_of, signed_base, rows.largest_offset(), lists_.codes.num_codes), masks);
         }
         uint64_t mask = masks[i / 64];
         if (size - i < 64) mask &= (uint64_t(1) << (size - i)) - 1;
         for (; mask; mask &= mask - 1) {
           const int64_t row = i + __builtin_ctzll(mask), position = first + begin + row;
           if (!allows(position)) continue;
-          const float bound = float(sums_[row]) * levels.step() + (offsets ? offsets[row] : 0.0f) + lost;
-          query.candidates.push_back({bound, int32_t(visit.probe), position});
+          const float bound =
+              float(sums_[row]) * levels.step() + (offsets ? offsets[row] : 0.0f) + signed_base;
+          query.candidates.push(bound, {position, visit.probe});
         }
-        if (query.candidates.size() < most) continue;
+        if (query.candidates.size() < most_candidates_) continue;
         score_best(visit.query);
-        if (query.candidates.size() > most / 2) score_candidates(visit.query, query.candidates.size());
+        if (query.candidates.size() > most_candidates_ / 2) score_rest(visit.query);
       }
     }
   }
@@ -176,72 +187,84 @@ class Scan {
     set_.at_most(sums_, steps < 65534 ? uint16_t(steps + 1) : uint16_t(65535), masks);
   }
 
-  // Scores the best candidates, as many as are wanted, and drops those that
-  // fall short of them.
+  // Scores the best candidates, at least as many as are wanted, and drops those that fall short of them.
   void score_best(int64_t number) {
-    Query<Found>& query = of(number);
-    std::vector<Candidate>& all = query.candidates;
-    const size_t wanted = std::min(query.found->wanted(), all.size());
-    if (wanted < all.size())
-      std::nth_element(all.begin(), all.begin() + int64_t(wanted), all.end(),
-                       [](const Candidate& a, const Candidate& b) { return a.bound < b.bound; });
-    score_candidates(number, wanted);
-    const float limit =
-        query.levels->limit(query.found->threshold(), 0, query.extent, lists_.codes.num_codes);
-    all.erase(std::remove_if(all.begin(), all.end(), [&](const Candidate& c) { return !(c.bound <= limit); }),
-              all.end());
+    FirstPassQuery& query = first_pass_of(number);
+    query.candidates.take_best(found_of(number).wanted(), scored_);
+    score(number, scored_.data(), int64_t(scored_.size()));
+    found_of(number).settle();
+    query.candidates.drop_beyond(
+        query.levels.limit(found_of(number).threshold(), 0, query.extent, lists_.codes.num_codes));
   }
 
-  // The first of them, which then are none any more.
-  void score_candidates(int64_t number, size_t count) {
-    Query<Found>& query = of(number);
-    score(number, query.candidates.data(), int64_t(count));
-    query.found->settle();
-    query.candidates.erase(query.candidates.begin(), query.candidates.begin() + int64_t(count));
+  void score_rest(int64_t number) {
+    first_pass_of(number).candidates.take_all(scored_);
+    score(number, scored_.data(), int64_t(scored_.size()));
+    found_of(number).settle();
   }
 
   void score_all(const Visit& visit, int64_t first, int64_t count) {
-    Candidate rows[64];
+    VisitedRow rows[64];
     int64_t size = 0;
     for (int64_t position = first; position < first + count; ++position) {
-      if (allows(position)) rows[size++] = {0, int32_t(visit.probe), position};
+      if (allows(position)) rows[size++] = {position, visit.probe};
       if (size < 64 && position + 1 < first + count) continue;
       score(visit.query, rows, size);
       size = 0;
     }
   }
 
-  void score(int64_t query, const Candidate* rows, int64_t count) {
-    with_code_reader(lists_.codes.nbits, [&](auto reader_of) {
-      const ProductCodes& codes = lists_.codes;
-      const float* tables = queries_.tables + query * queries_.query_stride;
-      Found& found = *of(query).found;
-      for (int64_t i = 0; i < count; i += kCodeRowsInFlight) {
-        const int64_t size = std::min(kCodeRowsInFlight, count - i);
-        const uint8_t* codes_of[kCodeRowsInFlight];
-        for (int64_t j = 0; j < kCodeRowsInFlight; ++j)
-          codes_of[j] = codes.data + rows[i + std::min(j, size - 1)].position * codes.code_size;
-        float sums[kCodeRowsInFlight];
-        table_sums(reader_of, codes_of, codes.num_codes, tables, queries_.table_stride, sums);
-        for (int64_t j = 0; j < size; ++j) {
-          const int64_t position = rows[i + j].position;
-          const float score = (sums[j] + (lists_.offsets ? lists_.offsets[position] : 0.0f)) +
-                              base_of(query, rows[i + j].probe);
-          const float value = queries_.largest ? score : -score;
-          if (!(value < found.threshold()))
-            found.push({value, lists_.ids ? lists_.ids[position] : position, position});
-        }
+  void score(int64_t query, const VisitedRow* rows, int64_t count) {
+    const ProductCodes& codes = lists_.codes;
+    const float* tables = queries_.tables + query * queries_.query_stride;
+    float sums[kBlockRows];
+    for (int64_t i = 0; i < count; i += kBlockRows) {
+      const int64_t size = std::min<int64_t>(kBlockRows, count - i);
+      if (codes.nbits == 4 && set_.score_nibbles) {
+        gathered_.resize(size_t(2 * kBlockRows * codes.code_size));
+        uint8_t *joined = gathered_.data(), *block = joined + kBlockRows * codes.code_size;
+        for (int64_t j = 0; j < size; ++j)
+          std::memcpy(joined + j * codes.code_size, codes.data + rows[i + j].position * codes.code_size,
+                      size_t(codes.code_size));
+        set_.transpose(joined, size, codes.code_size, block);
+        set_.score_nibbles(tables, queries_.table_stride, block, codes.num_codes, size, sums);
+      } else {
+        with_code_reader(codes.nbits, [&](auto reader_of) {
+          for (int64_t j = 0; j < size; j += kCodeRowsInFlight) {
+            const uint8_t* codes_of[kCodeRowsInFlight];
+            for (int64_t n = 0; n < kCodeRowsInFlight; ++n)
+              codes_of[n] = codes.data + rows[i + std::min(j + n, size - 1)].position * codes.code_size;
+            table_sums(reader_of, codes_of, codes.num_codes, tables, queries_.table_stride, sums + j);
+          }
+        });
       }
-    });
+      for (int64_t j = 0; j < size; ++j) find(query, rows[i + j], sums[j]);
+    }
+  }
+
+  void find(int64_t query, const VisitedRow& row, float sum) {
+    Found& found = found_of(query);
+    const int64_t position = row.position;
+    const float score =
+        (sum + (lists_.offsets ? lists_.offsets[position] : 0.0f)) + base_of(query, row.probe);
+    const float value = queries_.largest ? score : -score;
+    if (!(value < found.threshold()))
+      found.push({value, lists_.ids ? lists_.ids[position] : position, position});
   }
 
   const ProductQueries& queries_;
   const CodeLists& lists_;
   const CodePrimitives& set_;
   Range mine_;
-  std::vector<Query<Found>> queries_of_mine_;
+  std::vector<Found>& found_;               // by query of mine
+  std::vector<FirstPassQuery> first_pass_;  // as well, if there is a first pass
+  size_t most_candidates_ = 0;
+  std::unique_ptr<float[]> bounds_;
+  std::unique_ptr<VisitedRow[]> candidates_;
   SumLevels* sum_levels_;
   bool has_first_pass_;
+  std::vector<VisitedRow> scored_;
+  std::vector<uint8_t> gathered_;
   uint16_t sums_[kBlockRows] = {};  // of levels, of the rows that are looked at
 };
 
@@ -255,7 +278,8 @@ void scan_all(const ProductQueries& queries, const CodeLists& lists, const Found
   const int64_t fitting = std::clamp(kTableBytes / (query_bytes + 1), int64_t(1), kMostBlockQueries);
   const int64_t shared = (queries.count + parallel.num_threads - 1) / parallel.num_threads;
   const int64_t block = std::max<int64_t>(1, std::min(fitting, shared));
-  const int64_t blocks = (queries.count + block - 1) / block;
+  int64_t blocks = (queries.count + block - 1) / block;
+  if (blocks > parallel.num_threads) blocks += parallel.num_threads - 1 - (blocks - 1) % parallel.num_threads;
   if (blocks >= parallel.num_threads) {
     parallel(blocks, [&](int64_t begin, int64_t end) {
       const DefaultFloatEnvironment environment;
