@@ -7,6 +7,7 @@
 #include "bindings/list_searchers.h"
 #include "kernels/cpu/list_terms.h"
 #include "kernels/cpu/nearest_product_search.h"
+#include "kernels/cpu/refined_product_codes.h"
 #include "ops/parallel.h"
 
 namespace fastret::bindings {
@@ -17,17 +18,22 @@ using ListNumbers = py::array_t<int64_t, py::array::c_style>;
 
 constexpr int64_t kLookupsPerStep = 64;  // that one instruction does
 
-// A product quantizer's centroids, copied.
+// A product quantizer's centroids, which must not change.
 struct Quantizer {
   explicit Quantizer(const Centroids& centroids)
       : num_codes(centroids.ndim() == 3 ? centroids.shape(0) : 0),
         nbits(bits(centroids)),
+        centroids(centroids),
         columns(centroids.data(), num_codes, nbits, centroids.shape(2)) {}
 
   int64_t code_size() const { return product_code_size(num_codes, nbits); }
+  cpu::CodedRows rows(const uint8_t* codes) const {
+    return {{codes, code_size(), num_codes, nbits}, centroids.data(), centroids.shape(2)};
+  }
 
   int64_t num_codes;
   int nbits;
+  Centroids centroids;
   cpu::ProductColumns columns;
 
  private:
@@ -115,27 +121,60 @@ class HeldListTerms {
   cpu::ListTerms terms_;
 };
 
+// The codes of what those of rows leave, by id, for k_factor times as many rows as are asked for.
+class Refinement {
+ public:
+  Refinement(HeldQuantizer quantizer, const py::array& codes, double k_factor)
+      : quantizer_(std::move(quantizer)),
+        count_(codes.ndim() ? codes.shape(0) : 0),
+        codes_("refine_codes", codes, {count_, quantizer_->code_size()}),
+        k_factor_(k_factor) {}
+
+  int64_t dim() const { return quantizer_->columns.dim(); }
+  int64_t count() const { return count_; }
+  cpu::CodedRows rows() const { return quantizer_->rows(codes_.data()); }
+
+  // What a search of k is to find first, or nothing: the general way sees to this.
+  std::optional<int64_t> candidates(int64_t k) const {
+    const double candidates = double(k) * k_factor_;
+    return candidates >= 0 && candidates <= kMostCandidates ? std::optional(int64_t(candidates))
+                                                            : std::nullopt;
+  }
+
+ private:
+  static constexpr double kMostCandidates = 1 << 16;
+
+  HeldQuantizer quantizer_;
+  int64_t count_;
+  Held<uint8_t> codes_;
+  double k_factor_;
+};
+
 class ProductCodeSearcher {
  public:
   ProductCodeSearcher(const py::array& coarse, int coarse_metric, HeldQuantizer quantizer,
                       const py::array& codes, const py::array& ids, const py::array& starts,
                       const py::array& sizes, int metric, bool by_residual,
-                      std::shared_ptr<HeldListTerms> terms)
+                      std::shared_ptr<HeldListTerms> terms, std::shared_ptr<const Refinement> refinement)
       : coarse_(coarse, coarse_metric),
         quantizer_(std::move(quantizer)),
         arena_(codes, ids, starts, sizes, coarse_.num_lists(), quantizer_->code_size()),
         metric_(Metric(metric)),
         by_residual_(by_residual),
         terms_(std::move(terms)),
+        refinement_(std::move(refinement)),
         lists_(code_lists(*quantizer_, arena_, terms_ ? terms_->data() : nullptr)) {
-    if (coarse_.dim() != quantizer_->columns.dim())
-      throw py::value_error("ProductCodeSearcher: coarse must have the dimensions of the quantizer");
+    if (coarse_.dim() != quantizer_->columns.dim() || (refinement_ && coarse_.dim() != refinement_->dim()))
+      throw py::value_error("ProductCodeSearcher: coarse must have the dimensions of the columns");
   }
 
   py::object search(py::handle x, py::handle k, int64_t nprobe, int64_t max_rows) const {
     const Stopwatch all;
     const auto asked = coarse_.question(x, k, nprobe, max_rows);
     if (!asked) return py::none();
+    const std::optional<int64_t> to_find = refinement_ ? refinement_->candidates(asked->k) : asked->k;
+    if (!to_find) return py::none();
+    bool answered = true;
     Answer answer(asked->queries.rows, asked->k);
     cpu::Visited visited{};
     int64_t coarse_nanoseconds = 0;
@@ -147,23 +186,46 @@ class ProductCodeSearcher {
       arena_.check(nearest);
       visited = nearest.visit(lists_.sizes, max_rows);
       if (terms_) terms_->make(nearest, coarse_.data());
-      cpu::search_nearest_product_codes(
-          {static_cast<const float*>(asked->queries.data), asked->queries.rows, nearest, asked->nprobe,
-           max_rows, quantizer_->columns, lists_, by_residual_, metric_ == Metric::inner_product, asked->k,
-           answer.scores(), answer.ids()},
-          ops::TorchThreads(visited.rows * quantizer_->num_codes / kLookupsPerStep));
-      answer.finish(metric_, lists_.ids);
+      const ops::TorchThreads threads(visited.rows * quantizer_->num_codes / kLookupsPerStep);
+      if (refinement_)
+        answered = find_refined(*asked, nearest, *to_find, answer, threads);
+      else
+        find(*asked, nearest, *to_find, answer.scores(), answer.ids(), threads);
+      if (answered) answer.finish(metric_, lists_.ids);
     }
+    if (!answered) return py::none();
     return answer.with(visited.lists, visited.rows, coarse_nanoseconds, all.nanoseconds());
   }
 
  private:
+  void find(const Question& asked, const cpu::NearestLists& nearest, int64_t k, float* scores,
+            int64_t* positions, const Parallel& parallel) const {
+    cpu::search_nearest_product_codes({static_cast<const float*>(asked.queries.data), asked.queries.rows,
+                                       nearest, asked.nprobe, asked.max_rows, quantizer_->columns, lists_,
+                                       by_residual_, metric_ == Metric::inner_product, k, scores, positions},
+                                      parallel);
+  }
+
+  // False where a row has no code by its id.
+  bool find_refined(const Question& asked, const cpu::NearestLists& nearest, int64_t candidates,
+                    Answer& answer, const Parallel& parallel) const {
+    std::vector<float> scores(size_t(asked.queries.rows * candidates));
+    std::vector<int64_t> positions(scores.size());
+    find(asked, nearest, candidates, scores.data(), positions.data(), parallel);
+    return cpu::refine_product_codes(
+        {asked.queries, quantizer_->rows(arena_.codes()), lists_, by_residual_ ? coarse_.data() : nullptr,
+         nearest, asked.nprobe, refinement_->rows(), refinement_->count(), positions.data(), candidates,
+         asked.k, answer.scores(), answer.ids()},
+        parallel);
+  }
+
   HeldCentroids coarse_;
   HeldQuantizer quantizer_;
   HeldLists arena_;
   Metric metric_;
   bool by_residual_;
   std::shared_ptr<HeldListTerms> terms_;
+  std::shared_ptr<const Refinement> refinement_;
   CodeLists lists_;
 };
 
@@ -189,17 +251,24 @@ void add_product_code_searcher(py::module_& m) {
       .def("make", py::overload_cast<const ListNumbers&, const Centroids&>(&HeldListTerms::make),
            py::arg("lists").noconvert(), py::arg("centroids").noconvert(),
            "Of lists [n] with centroids [n, D].");
+  py::class_<Refinement, std::shared_ptr<Refinement>>(
+      m, "Refinement",
+      "Codes [N, bytes] uint8, of `columns`, of what the codes of rows leave, by their ids. They are "
+      "held.\n\n"
+      "A search finds k_factor times as many rows, and ranks them by what both codes stand for.")
+      .def(py::init<HeldQuantizer, Array, double>(), py::arg("columns"), py::arg("codes"),
+           py::arg("k_factor"));
   py::class_<ProductCodeSearcher>(
       m, "ProductCodeSearcher",
       "Searches of few queries [Q, D] through inverted lists of product codes, by one call.\n\n"
       "Arrays are held as by ListSearcher; codes are of `columns`, with by_residual of differences from "
-      "coarse, and "
-      "then\nwith distances have terms, which are made as lists are visited. Raises ValueError for others.")
+      "coarse, and\nthen with distances have terms, which are made as lists are visited. A refinement is for "
+      "distances. Raises\nValueError for others.")
       .def(py::init<Array, int, HeldQuantizer, Array, Array, Array, Array, int, bool,
-                    std::shared_ptr<HeldListTerms>>(),
+                    std::shared_ptr<HeldListTerms>, std::shared_ptr<const Refinement>>(),
            py::arg("coarse"), py::arg("coarse_metric"), py::arg("columns"), py::arg("codes"), py::arg("ids"),
            py::arg("starts"), py::arg("sizes"), py::arg("metric"), py::arg("by_residual"),
-           py::arg("terms") = py::none())
+           py::arg("terms") = py::none(), py::arg("refinement") = py::none())
       .def("search", &ProductCodeSearcher::search, py::arg("x"), py::arg("k"), py::arg("nprobe"),
            py::arg("max_rows"), "As ListSearcher.search.");
 }

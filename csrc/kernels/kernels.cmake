@@ -10,6 +10,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/product_scan.cpp
   ${KERNELS_DIR}/cpu/list_terms.cpp
   ${KERNELS_DIR}/cpu/nearest_product_search.cpp
+  ${KERNELS_DIR}/cpu/refined_product_codes.cpp
   ${KERNELS_DIR}/cpu/axes_rotation.cpp
   ${KERNELS_DIR}/cpu/error_bound.cpp
   ${KERNELS_DIR}/cpu/extra_scores.cpp

@@ -110,11 +110,20 @@ class ListTerms:
     def make(self, lists: NDArray[int64], centroids: NDArray[float32]) -> None:
         """Of lists [n] with centroids [n, D]."""
 
+class Refinement:
+    """Codes [N, bytes] uint8, of `columns`, of what the codes of rows leave, by their ids. They are held.
+
+    A search finds k_factor times as many rows, and ranks them by what both codes stand for.
+    """
+
+    def __init__(self, columns: ProductColumns, codes: NDArray[uint8], k_factor: float) -> None: ...
+
 class ProductCodeSearcher:
     """Searches of few queries [Q, D] through inverted lists of product codes, by one call.
 
     Arrays are held as by ListSearcher; codes are of `columns`, with by_residual of differences from coarse, and then
-    with distances have terms, which are made as lists are visited. Raises ValueError for others.
+    with distances have terms, which are made as lists are visited. A refinement is for distances. Raises ValueError
+    for others.
     """
 
     def __init__(
@@ -129,6 +138,7 @@ class ProductCodeSearcher:
         metric: int,
         by_residual: bool,
         terms: ListTerms | None = None,
+        refinement: Refinement | None = None,
     ) -> None: ...
     def search(
         self, x: Any, k: Any, nprobe: int, max_rows: int

@@ -169,19 +169,50 @@ def test_other_kinds(kind: str) -> None:
             np.testing.assert_array_equal(got, want[i : i + 1])
 
 
-def test_refined_codes_are_ranked_by_both() -> None:
-    rows, queries = vectors(ROWS, 0), vectors(10, 2)
-    index = ff.IndexIVFPQR(ff.IndexFlatL2(D), D, NLIST, 6, 4, 6, 4)
+def made_refined(nbits: int = 4, nbits_refine: int = 5, by_residual: bool = True) -> Any:
+    index = ff.IndexIVFPQR(ff.IndexFlatL2(D), D, NLIST, 6, nbits, 4, nbits_refine)
+    index.by_residual, index.nprobe = by_residual, 4
+    index.pq.cp.min_points_per_centroid = index.refine_pq.cp.min_points_per_centroid = 1
+    rows = vectors(ROWS, 0)
     index.train(rows)
     index.add(rows)
-    index.nprobe = 4
+    return index
+
+
+@pytest.mark.parametrize("by_residual", [True, False])
+@pytest.mark.parametrize(("nbits", "nbits_refine"), [(4, 5), (8, 8), (6, 4)])
+def test_refined_codes_are_ranked_by_both(nbits: int, nbits_refine: int, by_residual: bool, every_isa: Isas) -> None:
+    index, queries = made_refined(nbits, nbits_refine, by_residual), vectors(10, 2)
     scores, ids = index.search(queries, 8)
-    assert index._search_at_once(queries, 8) is None
-    for vectors_found in (index.reconstruct_n(0, ROWS)[ids], index.search_and_reconstruct(queries, 8)[2]):
-        exact = np.square(vectors_found - queries[:, None]).sum(-1)
-        np.testing.assert_allclose(scores, exact, rtol=1e-5)
-    for i in range(len(queries)):
-        np.testing.assert_array_equal(index.search(queries[i : i + 1], 8)[1], ids[i : i + 1])
+    for found in (index.reconstruct_n(0, ROWS)[ids], index.search_and_reconstruct(queries, 8)[2]):
+        np.testing.assert_allclose(scores, np.square(found - queries[:, None]).sum(-1), rtol=1e-5)
+    queries[3], queries[4] = np.nan, 1e15 * queries[4]
+    for nprobe, max_codes, k, k_factor in ((1, 0, 8, 4.0), (4, 0, 8, 1.7), (NLIST, 150, 30, 1.0), (2, 0, 300, 4.0)):
+        index.nprobe, index.max_codes, index.k_factor = nprobe, max_codes, k_factor
+        for _ in every_isa():
+            assert_as_in_general(index, queries, k)
+
+
+def test_refined_indexes_that_change() -> None:
+    index, queries = made_refined(), vectors(10, 2)
+    assert_as_in_general(index, queries)
+    index.add(queries + 0.1)
+    assert_as_in_general(index, queries)
+    assert (index.search(queries[:1], 1)[1] == ROWS).all()
+    ff.copy_array_to_vector(ff.vector_to_array(index.refine_codes)[::-1].copy(), index.refine_codes)
+    assert_as_in_general(index, queries)
+    ff.copy_array_to_vector(-ff.vector_to_array(index.refine_pq.centroids), index.refine_pq.centroids)
+    assert_as_in_general(index, queries)
+    index.metric_type = ff.METRIC_INNER_PRODUCT
+    assert index._search_at_once(queries, 3) is None
+
+
+def test_ids_without_refined_codes_are_told_of() -> None:
+    index = made_refined()
+    index.invlists.add_entries(0, 1, [ROWS], np.zeros(index.code_size, np.uint8))
+    index.nprobe, index.k_factor = NLIST, ROWS
+    with pytest.raises(RuntimeError, match=f"ids must be 0, 1, 2, ... below {ROWS}, got {ROWS}$"):
+        index.search(vectors(1, 2), 2)
 
 
 def test_several_threads_at_once() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .._C import ListTerms, ProductCodeSearcher, ProductColumns
+from .._C import ListTerms, ProductCodeSearcher, ProductColumns, Refinement
 from ..ops.product_code_searcher import list_terms, product_code_searcher, product_columns
 from ..ops.product_codes import CodeLists, range_search_product_codes, search_product_codes
 from .flat import IndexFlat, is_plain_flat
@@ -87,7 +87,7 @@ class IndexIVFProductCodes(IndexIVF):
 
     def _searcher(self, coarse: IndexFlat, lists: ArrayInvertedLists) -> ProductCodeSearcher | None:
         arena, centroids = lists._arena(), self.pq._centroids
-        settings = self.nlist, self.metric_type, coarse.metric_type, self.by_residual
+        settings, refinement = (self.nlist, self.metric_type, coarse.metric_type, self.by_residual), self._refinement()
 
         def make() -> ProductCodeSearcher | None:
             metric, coarse_metric = metric_name(self.metric_type), metric_name(coarse.metric_type)
@@ -95,13 +95,19 @@ class IndexIVFProductCodes(IndexIVF):
                 return None
             if coarse.ntotal != self.nlist or (self.by_residual and metric != coarse_metric):
                 return None
+            if refinement is not None and self._largest:
+                return None
             terms = self._terms(arena) if self._has_terms else None
             return product_code_searcher(
-                coarse.vectors, coarse_metric, self._columns(), *arena, metric, self.by_residual, terms
+                coarse.vectors, coarse_metric, self._columns(), *arena, metric, self.by_residual, terms, refinement
             )
 
-        sources = (coarse._version, *settings, centroids, *arena)
+        sources = (coarse._version, *settings, refinement, centroids, *arena)
         return self._held_searcher.of(sources, make, (centroids._version, arena.codes._version))
+
+    def _refinement(self) -> Refinement | None:
+        """What ranks anew."""
+        return None
 
     def _scan_range(self, rows: Tensor, visit: Visit, radius: float) -> tuple[Tensor, Tensor, Tensor]:
         lists = self._code_lists(visit)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .._C import Refinement
 from ..ops.cosine_scores import cosine_scores
-from .flat import IndexFlat
+from ..ops.product_code_searcher import product_columns, refinement
+from .held_searcher import HeldSearcher
 from .index import Index
-from .inverted_lists import ArrayInvertedLists
 from .ivf_pq import IndexIVFPQ
 from .metrics import METRIC_L2
 from .product_quantizer import ProductQuantizer
@@ -32,6 +33,7 @@ class IndexIVFPQR(IndexIVFPQ):
     refine_codes = VectorField("_refine_codes", UInt8Vector)
     k_factor: float = 4.0
     _refine_codes: Tensor  # [ntotal, refine_pq.code_size] uint8, by id
+    _held_refinement: HeldSearcher
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class IndexIVFPQR(IndexIVFPQ):
         self.refine_pq = ProductQuantizer(d, M_refine, nbits_refine)
         self.refine_pq.cp.max_points_per_centroid = _MOST_POINTS
         self._refine_codes = torch.empty(0, dtype=torch.uint8)
+        self._held_refinement = HeldSearcher()
 
     @property
     def _codes_by_id(self) -> Tensor:
@@ -66,8 +69,14 @@ class IndexIVFPQR(IndexIVFPQ):
         left[list_nos < 0] = 0
         self._refine_codes = torch.cat([self._codes_by_id, self.refine_pq._encode(left)])
 
-    def _searcher(self, coarse: IndexFlat, lists: ArrayInvertedLists) -> None:
-        """What is found is ranked again."""
+    def _refinement(self) -> Refinement | None:
+        pq = self.refine_pq
+        sources = pq._centroids, self._refine_codes, self.k_factor
+
+        def make() -> Refinement:
+            return refinement(product_columns(pq._trained_centroids), self._codes_by_id, self.k_factor)
+
+        return self._held_refinement.of(sources, make, (pq._centroids._version,))
 
     def _find_in(
         self,

@@ -9,6 +9,8 @@
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/list_terms.h"
 #include "kernels/cpu/nearest_product_search.h"
+#include "kernels/cpu/refined_product_codes.h"
+#include "kernels/cpu/rows.h"
 #include "kernels/isa.h"
 #include "threads.h"
 #include "vectors.h"
@@ -202,6 +204,70 @@ void check_nearest(const Case& c, Random& random, const char* isa) {
            c.nbits);
 }
 
+// Rows of one list ranked by both codes, against sums of decoded rows.
+void check_refined(const Case& c, Random& random, const char* isa) {
+  constexpr int64_t kBest = 5;
+  const int64_t entries = int64_t(1) << c.nbits, dim = c.num_codes * c.sub_dim,
+                count = std::min<int64_t>(c.rows, 50);
+  const int64_t size = product_code_size(c.num_codes, c.nbits), start = 0;
+  ExactArray<float> query(static_cast<size_t>(dim)), coarse(static_cast<size_t>(dim)),
+      centroids(size_t(entries * dim)), decoded(size_t(count * dim)), left(size_t(count * dim));
+  for (ExactArray<float>* values : {&query, &coarse, &centroids})
+    for (size_t i = 0; i < values->size(); ++i) (*values)[i] = bell(random);
+  ExactArray<uint8_t> codes(size_t(count * size)), left_codes(size_t(count * size));
+  for (ExactArray<uint8_t>* bytes : {&codes, &left_codes})
+    for (size_t i = 0; i < bytes->size(); ++i) (*bytes)[i] = uint8_t(random());
+  const auto rows_of = [&](const ExactArray<uint8_t>& bytes) {
+    return cpu::CodedRows{{bytes.data(), size, c.num_codes, c.nbits}, centroids.data(), c.sub_dim};
+  };
+  ExactArray<int64_t> ids(static_cast<size_t>(count)), candidates(size_t(count + 1));
+  for (int64_t i = 0; i < count; ++i) ids[size_t(i)] = candidates[size_t(i)] = count - 1 - i;
+  candidates[size_t(count)] = -1;
+  const cpu::NearestLists nearest({query.data(), 1, dim, dim, DType::f32},
+                                  {coarse.data(), 1, dim, dim, DType::f32}, Metric::l2, 1);
+  ExactArray<float> scores(kBest);
+  ExactArray<int64_t> positions(kBest);
+  const CodeLists lists{rows_of(codes).codes, ids.data(), &start, &count, nullptr, nullptr};
+  const auto refine = [&](int64_t num_left) {
+    return cpu::refine_product_codes({{query.data(), 1, dim, dim, DType::f32},
+                                      rows_of(codes),
+                                      lists,
+                                      coarse.data(),
+                                      nearest,
+                                      1,
+                                      rows_of(left_codes),
+                                      num_left,
+                                      candidates.data(),
+                                      count + 1,
+                                      kBest,
+                                      scores.data(),
+                                      positions.data()},
+                                     threads<2>());
+  };
+  expect(!refine(count - 1) && refine(count), "refined, ids beyond the codes, ", isa);
+  cpu::product_decode({rows_of(codes).codes, centroids.data(), count, c.sub_dim, decoded.data()},
+                      threads<1>());
+  cpu::product_decode({rows_of(left_codes).codes, centroids.data(), count, c.sub_dim, left.data()},
+                      threads<1>());
+  std::vector<Found> all;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t id = ids[size_t(i)];
+    std::vector<float> row(static_cast<size_t>(dim));
+    for (int64_t d = 0; d < dim; ++d)
+      row[size_t(d)] = (decoded[size_t(i * dim + d)] + coarse[size_t(d)]) + left[size_t(id * dim + d)];
+    const float* keys[] = {row.data()};
+    float score;
+    score_keys(Metric::l2, query.data(), 0, keys, nullptr, 1, dim, &score);
+    all.push_back({score, id, i});
+  }
+  std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) {
+    return a.score != b.score ? a.score < b.score : a.id < b.id;
+  });
+  for (size_t i = 0; i < kBest; ++i)
+    expect(i < all.size() ? scores[i] == all[i].score && positions[i] == all[i].position : positions[i] == -1,
+           "refined, ", isa, ", nbits ", c.nbits, ", place ", i);
+}
+
 }  // namespace
 
 void test_product_codes() {
@@ -223,6 +289,7 @@ void test_product_codes() {
       few.rows = 5;
       check_quantizer(few, random, *isa);
       check_nearest(c, random, *isa);
+      check_refined(c, random, *isa);
     }
   }
 }
