@@ -15,17 +15,22 @@ namespace {
 
 constexpr int64_t kRowsTogether = 10 * kRowsPerTile;
 
-// Every so-many-th row makes the centre: about this many in all.
-constexpr int64_t kCentreRows = 256;
+// The median of so many rows in each dimension, which no outlier moves: products of what is left of rows and
+// centroids lose fewer digits.
+constexpr int64_t kCentreRows = 15;
 
-// The mean of some rows: products of what is left of rows and centroids lose fewer digits.
 std::vector<float> centre_of(const KMeansParams& p) {
-  const int64_t stride = std::max<int64_t>(1, p.count / kCentreRows);
-  std::vector<double> sums(size_t(p.dim), 0.0);
-  for (int64_t i = 0; i < p.count; i += stride)
-    for (int64_t d = 0; d < p.dim; ++d) sums[size_t(d)] += double(p.rows[i * p.dim + d]);
-  std::vector<float> centre;
-  for (const double sum : sums) centre.push_back(float(sum / double((p.count + stride - 1) / stride)));
+  std::vector<float> centre(size_t(p.dim), 0.0f);
+  const int64_t some = std::min(kCentreRows, p.count), stride = std::max<int64_t>(1, p.count / kCentreRows);
+  for (int64_t d = 0; some && d < p.dim; ++d) {
+    float values[kCentreRows];
+    for (int64_t i = 0; i < some; ++i) {
+      const float x = p.rows[i * stride * p.dim + d];
+      values[i] = std::isfinite(x) ? x : 0;
+    }
+    std::nth_element(values, values + some / 2, values + some);
+    centre[size_t(d)] = values[some / 2];
+  }
   return centre;
 }
 
