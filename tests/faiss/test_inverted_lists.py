@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import fastret.faiss as ours
-from fastret.faiss import inverted_lists
+from fastret.faiss.ivf import inverted_lists
 
 theirs = pytest.importorskip("faiss")
 

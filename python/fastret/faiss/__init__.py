@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from .alias import install, uninstall
 from .autotune import GpuParameterSpace, ParameterRange, ParameterRangeVector, ParameterSpace
-from .binary import IndexBinary, IndexBinaryFlat, clone_binary_index, downcast_IndexBinary
-from .binary_factory import index_binary_factory
-from .binary_from_float import IndexBinaryFromFloat
-from .binary_hash import IndexBinaryHash, IndexBinaryMultiHash
-from .binary_hnsw import IndexBinaryHNSW
-from .binary_id_map import IndexBinaryIDMap, IndexBinaryIDMap2
-from .binary_io import deserialize_index_binary, read_index_binary, serialize_index_binary, write_index_binary
-from .binary_ivf import IndexBinaryIVF
+from .binary.factory import index_binary_factory
+from .binary.from_float import IndexBinaryFromFloat
+from .binary.hash import IndexBinaryHash, IndexBinaryMultiHash
+from .binary.hnsw import IndexBinaryHNSW
+from .binary.id_map import IndexBinaryIDMap, IndexBinaryIDMap2
+from .binary.index import IndexBinary, IndexBinaryFlat, clone_binary_index, downcast_IndexBinary
+from .binary.io import deserialize_index_binary, read_index_binary, serialize_index_binary, write_index_binary
+from .binary.ivf import IndexBinaryIVF
 from .bitstreams import BitstringReader, BitstringWriter
 from .bitstrings import (
     binary_to_real,
@@ -31,7 +31,7 @@ from .bitstrings import (
     real_to_binary,
     unpack_bitstrings,
 )
-from .clustering import (
+from .clustering.clustering import (
     Clustering,
     ClusteringIterationStats,
     ClusteringIterationStatsVector,
@@ -39,16 +39,28 @@ from .clustering import (
     imbalance_factor,
     kmeans_clustering,
 )
-from .clustering_1d import Clustering1D, kmeans1d
-from .coverage import coverage
-from .direct_map import DirectMap, lo_build, lo_listno, lo_offset
-from .distances import knn, normalize_L2, pairwise_distances
-from .factory import index_factory
-from .first_centroids import (
+from .clustering.clustering_1d import Clustering1D, kmeans1d
+from .clustering.first_centroids import (
     ClusteringInitMethod_AFK_MC2,
     ClusteringInitMethod_KMEANS_PLUS_PLUS,
     ClusteringInitMethod_RANDOM,
 )
+from .clustering.kmeans import Kmeans
+from .clustering.progressive import (
+    GpuProgressiveDimIndexFactory,
+    ProgressiveDimClustering,
+    ProgressiveDimClusteringParameters,
+    ProgressiveDimIndexFactory,
+)
+from .codes.index_pq import IndexPQ
+from .codes.index_scalar_quantizer import IndexScalarQuantizer
+from .codes.lsh import IndexLSH
+from .codes.pq_fast_scan import IndexFastScan, IndexPQFastScan
+from .codes.product_quantizer import ProductQuantizer
+from .codes.scalar_quantizer import ScalarQuantizer
+from .coverage import coverage
+from .distances import knn, normalize_L2, pairwise_distances
+from .factory import index_factory
 from .flat import IndexFlat, IndexFlatCodes, IndexFlatIP, IndexFlatL2
 from .formats.pq import read_ProductQuantizer, write_ProductQuantizer
 from .formats.stream import (
@@ -62,29 +74,13 @@ from .formats.stream import (
     IO_FLAG_SKIP_STORAGE,
 )
 from .global_variables import cvar
-from .gpu import (
-    GpuIndex,
-    GpuIndexFlat,
-    GpuIndexFlatIP,
-    GpuIndexFlatL2,
-    ToCPUCloner,
-    ToGpuCloner,
-    ToGpuClonerMultiple,
-    index_cpu_to_all_gpus,
-    index_cpu_to_gpu,
-    index_cpu_to_gpu_multiple,
-    index_cpu_to_gpu_multiple_py,
-    index_cpu_to_gpus_list,
-    index_gpu_to_cpu,
-)
-from .gpu_binary import (
+from .gpu.binary import (
     GpuIndexBinaryFlat,
     index_binary_cpu_to_gpu,
     index_binary_cpu_to_gpu_multiple,
     index_binary_gpu_to_cpu,
 )
-from .gpu_devices import get_num_gpus, gpu_profiler_start, gpu_profiler_stop, gpu_sync_all_devices
-from .gpu_distances import (
+from .gpu.distances import (
     DistanceDataType_BF16,
     DistanceDataType_F16,
     DistanceDataType_F32,
@@ -99,8 +95,23 @@ from .gpu_distances import (
     knn_gpu,
     pairwise_distance_gpu,
 )
-from .gpu_ivf import GpuIndexIVF, GpuIndexIVFFlat, GpuIndexIVFPQ, GpuIndexIVFScalarQuantizer
-from .gpu_options import (
+from .gpu.index import (
+    GpuIndex,
+    GpuIndexFlat,
+    GpuIndexFlatIP,
+    GpuIndexFlatL2,
+    ToCPUCloner,
+    ToGpuCloner,
+    ToGpuClonerMultiple,
+    index_cpu_to_all_gpus,
+    index_cpu_to_gpu,
+    index_cpu_to_gpu_multiple,
+    index_cpu_to_gpu_multiple_py,
+    index_cpu_to_gpus_list,
+    index_gpu_to_cpu,
+)
+from .gpu.ivf import GpuIndexIVF, GpuIndexIVFFlat, GpuIndexIVFPQ, GpuIndexIVFScalarQuantizer
+from .gpu.options import (
     INDICES_32_BIT,
     INDICES_64_BIT,
     INDICES_CPU,
@@ -123,15 +134,12 @@ from .gpu_options import (
     StandardGpuResources,
     StandardGpuResourcesImpl,
 )
+from .gpu_devices import get_num_gpus, gpu_profiler_start, gpu_profiler_stop, gpu_sync_all_devices
 from .hnsw import IndexHNSW, IndexHNSWFlat, IndexHNSWPQ, IndexHNSWSQ
 from .hnsw_graph import HNSW, HNSWStats
 from .id_map import IndexIDMap, IndexIDMap2
 from .index import Index, downcast_index
 from .index_io import clone_index, deserialize_index, read_index, serialize_index, write_index
-from .index_pq import IndexPQ
-from .index_scalar_quantizer import IndexScalarQuantizer
-from .inverted_lists import ArrayInvertedLists, InvertedLists
-from .inverted_lists_io import downcast_InvertedLists, read_InvertedLists, write_InvertedLists
 from .io_objects import (
     BufferedIOReader,
     BufferedIOWriter,
@@ -147,17 +155,13 @@ from .io_objects import (
     VectorIOWriter,
     ZeroCopyIOReader,
 )
-from .itq import ITQMatrix, ITQTransform
-from .ivf import IndexIVF
-from .ivf_flat import IndexIVFFlat, IndexIVFScalarQuantizer
-from .ivf_pq import IndexIVFPQ
-from .ivf_pq_fast_scan import IndexIVFFastScan, IndexIVFPQFastScan
-from .ivf_pqr import IndexIVFPQR
-from .ivf_stats import IndexIVFStats
-from .kmeans import Kmeans
-from .level1_quantizer import Level1Quantizer
-from .linear_transforms import LinearTransform, RandomRotationMatrix
-from .list_views import (
+from .ivf.direct_map import DirectMap, lo_build, lo_listno, lo_offset
+from .ivf.flat import IndexIVFFlat, IndexIVFScalarQuantizer
+from .ivf.index import IndexIVF
+from .ivf.inverted_lists import ArrayInvertedLists, InvertedLists
+from .ivf.inverted_lists_io import downcast_InvertedLists, read_InvertedLists, write_InvertedLists
+from .ivf.level1_quantizer import Level1Quantizer
+from .ivf.list_views import (
     HStackInvertedLists,
     MaskedInvertedLists,
     ReadOnlyInvertedLists,
@@ -165,8 +169,11 @@ from .list_views import (
     StopWordsInvertedLists,
     VStackInvertedLists,
 )
-from .lsh import IndexLSH
-from .matrix_stats import MatrixStats
+from .ivf.on_disk_lists import InvertedListsPtrVector, OnDiskInvertedLists
+from .ivf.pq import IndexIVFPQ
+from .ivf.pq_fast_scan import IndexIVFFastScan, IndexIVFPQFastScan
+from .ivf.pqr import IndexIVFPQR
+from .ivf.stats import IndexIVFStats
 from .metrics import (
     METRIC_COSINE,
     METRIC_GOWER,
@@ -185,7 +192,6 @@ from .metrics import (
     metric_type_from_int,
 )
 from .nested import extract_index_ivf, try_extract_index_ivf
-from .on_disk_lists import InvertedListsPtrVector, OnDiskInvertedLists
 from .operating_points import (
     AutoTuneCriterion,
     IntersectionCriterion,
@@ -194,8 +200,6 @@ from .operating_points import (
     OperatingPoints,
     OperatingPointVector,
 )
-from .opq import OPQMatrix
-from .pca import PCAMatrix
 from .pointers import (
     cast_integer_to_float_ptr,
     cast_integer_to_idx_t_ptr,
@@ -205,15 +209,6 @@ from .pointers import (
     memcpy,
     rev_swig_ptr,
     swig_ptr,
-)
-from .pq_fast_scan import IndexFastScan, IndexPQFastScan
-from .pre_transform import IndexPreTransform, VectorTransformVector
-from .product_quantizer import ProductQuantizer
-from .progressive_clustering import (
-    GpuProgressiveDimIndexFactory,
-    ProgressiveDimClustering,
-    ProgressiveDimClusteringParameters,
-    ProgressiveDimIndexFactory,
 )
 from .random import (
     RandomGenerator,
@@ -254,7 +249,6 @@ from .runtime import (
     omp_set_num_threads,
     swig_version,
 )
-from .scalar_quantizer import ScalarQuantizer
 from .search_parameters import (
     IndexRefineSearchParameters,
     IVFPQSearchParameters,
@@ -292,8 +286,14 @@ from .shards import (
     ThreadedIndexBaseBinary,
 )
 from .sorting import MapInt64ToInt64, MapLong2Long, bucket_sort, checksum, eval_intersection, matrix_bucket_sort_inplace
-from .transform_io import read_VectorTransform, write_VectorTransform
-from .transforms import (
+from .transforms.io import read_VectorTransform, write_VectorTransform
+from .transforms.itq import ITQMatrix, ITQTransform
+from .transforms.linear import LinearTransform, RandomRotationMatrix
+from .transforms.matrix_stats import MatrixStats
+from .transforms.opq import OPQMatrix
+from .transforms.pca import PCAMatrix
+from .transforms.pre_transform import IndexPreTransform, VectorTransformVector
+from .transforms.transform import (
     CenteringTransform,
     HadamardRotation,
     NormalizationTransform,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .hnsw_graph import HNSWStats, hnsw_stats
-from .ivf_stats import IndexIVFStats, indexIVF_stats
+from .ivf.stats import IndexIVFStats, indexIVF_stats
 from .struct import FaissObject
 
 

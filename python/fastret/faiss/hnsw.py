@@ -12,14 +12,14 @@ from .._C import GraphSearcher
 from ..ops.arrays import Metric
 from ..ops.hnsw import graph_searcher, hnsw_add, hnsw_range_search, hnsw_search
 from .arrays import within_float32
+from .codes.index_pq import IndexPQ
+from .codes.index_scalar_quantizer import IndexScalarQuantizer
+from .codes.scalar_quantizer import ScalarQuantizer
 from .flat import IndexFlat, IndexFlatL2, is_plain_flat
 from .held_searcher import HeldSearcher
 from .hnsw_graph import HNSW, hnsw_stats
 from .index import Index
-from .index_pq import IndexPQ
-from .index_scalar_quantizer import IndexScalarQuantizer
 from .metrics import METRIC_INNER_PRODUCT, METRIC_L2
-from .scalar_quantizer import ScalarQuantizer
 from .search_parameters import SearchParameters, SearchParametersHNSW
 
 

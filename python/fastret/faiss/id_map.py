@@ -12,7 +12,7 @@ from torch import Tensor
 from .callers_ids import CallersIds, FindsById
 from .hnsw import IndexHNSW
 from .index import Index
-from .inverted_lists import InvertedLists
+from .ivf.inverted_lists import InvertedLists
 from .metrics import is_similarity_metric
 from .nested import try_extract_index_ivf, wrapped_index
 from .ranking import ranked

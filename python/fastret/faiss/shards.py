@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from .binary import IndexBinary
+from .binary.index import IndexBinary
 from .index import Index
 from .metrics import METRIC_L2, is_similarity_metric
 from .result_heaps import merged

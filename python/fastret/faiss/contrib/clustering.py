@@ -10,11 +10,11 @@ import scipy.sparse
 import torch
 from numpy.typing import NDArray
 
+from ..clustering.kmeans import Kmeans
 from ..distances import knn
 from ..flat import IndexFlatL2
-from ..gpu import index_cpu_to_all_gpus, index_cpu_to_gpu
-from ..gpu_options import StandardGpuResources
-from ..kmeans import Kmeans
+from ..gpu.index import index_cpu_to_all_gpus, index_cpu_to_gpu
+from ..gpu.options import StandardGpuResources
 
 Array = NDArray[Any]
 

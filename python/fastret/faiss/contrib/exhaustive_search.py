@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binary import IndexBinary
+from ..binary.index import IndexBinary
 from ..distances import knn
 from ..flat import IndexFlat
-from ..gpu import index_cpu_to_all_gpus
+from ..gpu.index import index_cpu_to_all_gpus
+from ..gpu.options import GpuMultipleClonerOptions
 from ..gpu_devices import get_num_gpus
-from ..gpu_options import GpuMultipleClonerOptions
 from ..metrics import METRIC_L2, is_similarity_metric
 from ..result_heaps import ResultHeap
 

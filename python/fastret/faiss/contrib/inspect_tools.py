@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coverage import why_missing
-from ..linear_transforms import LinearTransform
 from ..pointers import rev_swig_ptr
+from ..transforms.linear import LinearTransform
 from ..vectors import copy_array_to_vector, vector_to_array
 
 Array = NDArray[Any]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pre_transform import IndexPreTransform
+from ..transforms.pre_transform import IndexPreTransform
 from .inspect_tools import get_invlist_sizes
 
 Array = NDArray[Any]

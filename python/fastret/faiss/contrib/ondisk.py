@@ -8,8 +8,8 @@ from typing import Any
 
 from ..formats.stream import IO_FLAG_MMAP
 from ..index_io import read_index
+from ..ivf.on_disk_lists import OnDiskInvertedLists
 from ..nested import extract_index_ivf
-from ..on_disk_lists import OnDiskInvertedLists
 
 LOG = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..distances import knn
-from ..gpu_distances import knn_gpu, pairwise_distance_gpu
-from ..gpu_options import GpuResourcesProvider
+from ..gpu.distances import knn_gpu, pairwise_distance_gpu
+from ..gpu.options import GpuResourcesProvider
 from ..pointers import Pointer
 
 torch_replacement_knn = knn

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import torch
 
-from ..binary import IndexBinary, IndexBinaryFlat
-from ..binary_from_float import IndexBinaryFromFloat
-from ..binary_hnsw import IndexBinaryHNSW
-from ..binary_id_map import IndexBinaryIDMap, IndexBinaryIDMap2
-from ..binary_ivf import IndexBinaryIVF
+from ..binary.from_float import IndexBinaryFromFloat
+from ..binary.hnsw import IndexBinaryHNSW
+from ..binary.id_map import IndexBinaryIDMap, IndexBinaryIDMap2
+from ..binary.index import IndexBinary, IndexBinaryFlat
+from ..binary.ivf import IndexBinaryIVF
 from ..hnsw_graph import HNSW
 from ..index import Index
 from .hnsw import read_graph, write_graph

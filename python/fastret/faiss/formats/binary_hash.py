@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..binary import IndexBinaryFlat
-from ..binary_hash import Buckets, IndexBinaryHash, IndexBinaryMultiHash
+from ..binary.hash import Buckets, IndexBinaryHash, IndexBinaryMultiHash
+from ..binary.index import IndexBinaryFlat
 from ..bitstrings import pack_bitstrings
 from ..pointers import NumpyArray
 from .binary import read_binary_header, read_binary_part, write_binary_header

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..inverted_lists import ArrayInvertedLists, InvertedLists
-from ..on_disk_lists import OnDiskInvertedLists
+from ..ivf.inverted_lists import ArrayInvertedLists, InvertedLists
+from ..ivf.on_disk_lists import OnDiskInvertedLists
 from .registry import inverted_lists
 from .stream import (
     IO_FLAG_MMAP,

@@ -7,11 +7,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ..direct_map import DirectMap, pairs_of
 from ..index import Index
-from ..inverted_lists import ArrayInvertedLists, InvertedLists
-from ..ivf import IndexIVF
-from ..ivf_flat import IndexIVFFlat, IndexIVFScalarQuantizer
+from ..ivf.direct_map import DirectMap, pairs_of
+from ..ivf.flat import IndexIVFFlat, IndexIVFScalarQuantizer
+from ..ivf.index import IndexIVF
+from ..ivf.inverted_lists import ArrayInvertedLists, InvertedLists
 from .header import read_header, write_header
 from .inverted_lists import read_lists, write_lists
 from .registry import indexes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from ..inverted_lists import ArrayInvertedLists
-from ..ivf_pq import IndexIVFPQ, IndexIVFProductCodes
-from ..ivf_pq_fast_scan import IndexIVFPQFastScan
-from ..ivf_pqr import IndexIVFPQR
-from ..pq_fast_scan import BLOCK_ROWS, packed_blocks, unpacked_blocks
+from ..codes.pq_fast_scan import BLOCK_ROWS, packed_blocks, unpacked_blocks
+from ..ivf.inverted_lists import ArrayInvertedLists
+from ..ivf.pq import IndexIVFPQ, IndexIVFProductCodes
+from ..ivf.pq_fast_scan import IndexIVFPQFastScan
+from ..ivf.pqr import IndexIVFPQR
 from .inverted_lists import read_lists, write_lists
 from .ivf import give_lists, old_lists, read_ivf_header, write_ivf_header
 from .pq import read_quantizer, write_quantizer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..linear_transforms import RandomRotationMatrix
-from ..lsh import IndexLSH
+from ..codes.lsh import IndexLSH
+from ..transforms.linear import RandomRotationMatrix
 from .header import read_header, write_header
 from .registry import indexes, transforms
 from .stream import Reader, Writer

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from ..codes.index_pq import IndexPQ
+from ..codes.product_quantizer import ProductQuantizer
 from ..index_io import read_from, write_to
-from ..index_pq import IndexPQ
 from ..metrics import METRIC_L2
-from ..product_quantizer import ProductQuantizer
 from .header import read_header, write_header
 from .registry import Registry, indexes
 from .stream import Reader, Writer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..pq_fast_scan import BLOCK_ROWS, IndexPQFastScan, unpacked_blocks
+from ..codes.pq_fast_scan import BLOCK_ROWS, IndexPQFastScan, unpacked_blocks
 from .header import read_header, write_header
 from .pq import read_quantizer, write_quantizer
 from .registry import indexes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..index import Index
-from ..pre_transform import IndexPreTransform
+from ..transforms.pre_transform import IndexPreTransform
 from .header import read_header, write_header
 from .registry import indexes, transforms
 from .stream import Reader, Writer

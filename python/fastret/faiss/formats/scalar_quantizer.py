@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..index_scalar_quantizer import IndexScalarQuantizer
-from ..scalar_quantizer import ScalarQuantizer
+from ..codes.index_scalar_quantizer import IndexScalarQuantizer
+from ..codes.scalar_quantizer import ScalarQuantizer
 from .header import read_header, write_header
 from .registry import indexes
 from .stream import Reader, Writer

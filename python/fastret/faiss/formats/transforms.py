@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ..itq import ITQMatrix, ITQTransform
-from ..linear_transforms import LinearTransform, RandomRotationMatrix
-from ..pca import PCAMatrix
-from ..transforms import (
+from ..transforms.itq import ITQMatrix, ITQTransform
+from ..transforms.linear import LinearTransform, RandomRotationMatrix
+from ..transforms.pca import PCAMatrix
+from ..transforms.transform import (
     CenteringTransform,
     HadamardRotation,
     NormalizationTransform,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ...distances import knn
-from ...gpu_distances import knn_gpu
-from ...gpu_options import GpuResourcesProvider
+from ...gpu.distances import knn_gpu
+from ...gpu.options import GpuResourcesProvider
 from ..clustering import DatasetAssign as _OfArrays
 from ..clustering import kmeans
 

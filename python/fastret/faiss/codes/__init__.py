@@ -1,0 +1,1 @@
+"""Vectors as codes: product and scalar quantizers, LSH."""

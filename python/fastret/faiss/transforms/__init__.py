@@ -1,0 +1,1 @@
+"""Transforms of vectors, and the index that applies them."""
