@@ -26,7 +26,7 @@ class HammingSearcher:
 
     def __init__(self, codes: NDArray[uint8]) -> None: ...
     def search(self, queries: NDArray[uint8], k: Any) -> tuple[NDArray[float32], NDArray[int64]] | None:
-        """Distances as float32 and ids [Q, k] of queries [Q, B] uint8, padded as FAISS pads; None where k is no int > 0."""
+        """Distances as float32 and ids [Q, k] of queries [Q, B] uint8, padded as FAISS pads; None where k < 1."""
 
 class GraphSearcher:
     """Searches of a graph, as of `fastret.ops.hnsw.hnsw_search`, with less work per call.
