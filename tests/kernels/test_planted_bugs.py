@@ -191,11 +191,16 @@ PLANTED_BUGS = {
         "avx2",
     ),
     "product codes: candidates are compared without the base of their list": PlantedBug(
-        "cpu/product_scan.cpp", "offsets[row] : 0.0f) + lost", "offsets[row] : 0.0f)", "product_codes", "", "avx2"
+        "cpu/product_scan.cpp", "offsets[row] : 0.0f) + signed_base", "offsets[row] : 0.0f)", "product_codes", "",
+        "avx2",
     ),
     "product codes: fewer rows than are wanted make a threshold": PlantedBug(
-        "cpu/found_rows.h", "threshold_ = rows_[k_ - 1].value", "threshold_ = rows_[k_ / 2].value", "product_codes",
-        "cpu/product_scan.cpp", "avx2",
+        "cpu/kth_largest.h", "count < k ? below", "count + 1 < k ? below", "product_codes", "cpu/product_scan.cpp",
+        "avx2",
+    ),
+    "AVX2, product codes: halves of a table of nibbles are told apart by another bit": PlantedBug(
+        "cpu/product_codes_avx2.cpp", "_mm256_slli_epi32(codes, 28)", "_mm256_slli_epi32(codes, 27)",
+        "product_codes", "", "avx2",
     ),
     "AVX2, product codes: rows of sums within the limit are mixed up": PlantedBug(
         "cpu/product_codes_avx2.cpp", "_mm256_permute4x64_epi64(bytes, 0xd8)", "bytes", "product_codes", "", "avx2"
@@ -223,6 +228,12 @@ PLANTED_BUGS = {
     "AVX-512, product codes: halves of rows within the limit are exchanged": PlantedBug(
         "cpu/product_codes_avx512.cpp", "uint64_t(high) << 32 | low", "uint64_t(low) << 32 | high", "product_codes",
         "", "avx512",
+    ),
+    "AVX-512, product codes: the upper nibbles are scored as the lower ones": PlantedBug(
+        "cpu/product_codes_avx512.cpp", "_mm512_srli_epi32(codes, 4)", "codes", "product_codes", "", "avx512"
+    ),
+    "AVX-512, product codes: some rows are transposed for others": PlantedBug(
+        "cpu/product_codes_avx512.cpp", "lane(2), 2)", "lane(1), 2)", "product_codes", "", "avx512"
     ),
     "AVX-512 VBMI, product codes: the halves of a table are exchanged": PlantedBug(
         "cpu/product_codes_avx512_vbmi.cpp", "low, high))", "high, low))", "product_codes", "", "avx512_vnni"

@@ -102,8 +102,41 @@ void quantise_avx512(const float* values, int64_t n, float origin, float scale, 
   }
 }
 
+namespace {
+
+// transpose_tile of four tiles at once, in the 128-bit lanes: 64 rows. Register r of lane i is at rows +
+// i * lane_stride + r * stride.
+template <int kWidth>
+void transpose_64_rows(const uint8_t* rows, int64_t lane_stride, int64_t stride, uint8_t* block) {
+  __m512i tile[kWidth], other[kWidth];
+  for (int r = 0; r < kWidth; ++r) {
+    const auto lane = [&](int i) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows + i * lane_stride + r * stride));
+    };
+    tile[r] = _mm512_castsi128_si512(lane(0));
+    tile[r] = _mm512_inserti32x4(tile[r], lane(1), 1);
+    tile[r] = _mm512_inserti32x4(tile[r], lane(2), 2);
+    tile[r] = _mm512_inserti32x4(tile[r], lane(3), 3);
+  }
+  for (int round = 0; round < 4; ++round) {
+    for (int r = 0; r < kWidth / 2; ++r) {
+      other[2 * r] = _mm512_unpacklo_epi8(tile[r], tile[r + kWidth / 2]);
+      other[2 * r + 1] = _mm512_unpackhi_epi8(tile[r], tile[r + kWidth / 2]);
+    }
+    for (int r = 0; r < kWidth; ++r) tile[r] = other[r];
+  }
+  for (int c = 0; c < kWidth; ++c) _mm512_storeu_si512(block + c * kBlockRows, tile[c]);
+}
+
+}  // namespace
+
 void transpose_avx512(const uint8_t* rows, int64_t num_rows, int64_t width, uint8_t* block) {
-  transpose_bytes(rows, num_rows, width, block);
+  for (; num_rows >= 64 && (width == 8 || width % 16 == 0); num_rows -= 64, rows += 64 * width, block += 64) {
+    if (width == 8) transpose_64_rows<8>(rows, 16 * width, 16, block);
+    for (int64_t column = 0; column + 16 <= width; column += 16)
+      transpose_64_rows<16>(rows + column, 16 * width, width, block + column * kBlockRows);
+  }
+  if (num_rows > 0) transpose_bytes(rows, num_rows, width, block);
 }
 
 namespace {

@@ -279,7 +279,8 @@ void test_product_codes() {
                         {1, 1, 3, 8, true, false, 1},       {20, 1, 257, 6, false, false, 1},
                         {2, 1, 3000, 8, true, false, 0},    {2, 1, 3000, 4, false, true, 0},
                         {2, 1, 3000, 4, true, false, 0},    {5, 2, 300, 2, false, true, 1},
-                        {3, 1, 300, 1, true, false, 1}};
+                        {3, 1, 300, 1, true, false, 1},     {32, 1, 1100, 4, false, false, 1},
+                        {15, 1, 900, 4, true, true, 1}};
   for (const char* const* isa = available_isas(); *isa; ++isa) {
     use_isa(*isa);
     Random random(11);
