@@ -19,6 +19,7 @@ LEVELS = {
     "embed": 1,
     "faiss": 2,
     "evaluate": 2,
+    "mining": 2,
     "demo": 3,
     "cli": 4,
 }

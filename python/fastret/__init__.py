@@ -3,7 +3,7 @@
     scores, ids = fastret.search(queries, keys, k=10, metric="cosine")
 
 Rooms, each loaded when first touched: `fastret.embed` (encoders), `fastret.evaluate` (retrieval metrics),
-`fastret.faiss` (the drop-in), `fastret.index`, `fastret.ops`.
+`fastret.faiss` (the drop-in), `fastret.index`, `fastret.mining` (hard negatives), `fastret.ops`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from . import evaluate as evaluate
     from . import faiss as faiss
     from . import index as index
+    from . import mining as mining
     from . import ops as ops
     from .index import FlatIndex
 
@@ -48,7 +49,7 @@ __all__ = [
     "select_k",
 ]
 
-_ROOMS = ("demo", "embed", "evaluate", "faiss", "index", "ops")
+_ROOMS = ("demo", "embed", "evaluate", "faiss", "index", "mining", "ops")
 
 
 def __getattr__(name: str) -> Any:
