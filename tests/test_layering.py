@@ -17,6 +17,7 @@ LEVELS = {
     "ops": 0,
     "index": 1,
     "embed": 1,
+    "losses": 1,
     "faiss": 2,
     "evaluate": 2,
     "mining": 2,

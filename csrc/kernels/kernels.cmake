@@ -12,6 +12,7 @@ add_library(fastret_kernels OBJECT
   ${KERNELS_DIR}/cpu/nearest_product_search.cpp
   ${KERNELS_DIR}/cpu/refined_product_codes.cpp
   ${KERNELS_DIR}/cpu/axes_rotation.cpp
+  ${KERNELS_DIR}/cpu/contrastive.cpp
   ${KERNELS_DIR}/cpu/error_bound.cpp
   ${KERNELS_DIR}/cpu/extra_scores.cpp
   ${KERNELS_DIR}/cpu/first_pass.cpp
@@ -80,6 +81,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/extra_scores_avx2.cpp ${KERNELS_DIR}/cpu/extra_scores_avx512.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/extra_scores_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
   set_source_files_properties(${KERNELS_DIR}/cpu/extra_scores_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
+  target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/contrastive_avx2.cpp ${KERNELS_DIR}/cpu/contrastive_avx512.cpp)
+  set_source_files_properties(${KERNELS_DIR}/cpu/contrastive_avx2.cpp PROPERTIES COMPILE_OPTIONS "${AVX2}")
+  set_source_files_properties(${KERNELS_DIR}/cpu/contrastive_avx512.cpp PROPERTIES COMPILE_OPTIONS "${AVX512}")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   target_sources(fastret_kernels PRIVATE ${KERNELS_DIR}/cpu/neon.cpp ${KERNELS_DIR}/cpu/neon_dotprod.cpp)
   set_source_files_properties(${KERNELS_DIR}/cpu/neon_dotprod.cpp PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")

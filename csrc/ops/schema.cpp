@@ -140,4 +140,28 @@ STABLE_TORCH_LIBRARY(fastret, m) {
       "range_search_lists(Tensor queries, Tensor codes, Tensor ids, Tensor starts, Tensor sizes, Tensor "
       "probes, float threshold, int metric, int codec=0, Tensor? codec_params=None, Tensor? centroids=None, "
       "Tensor? allowed=None, SymInt max_rows=0) -> (Tensor, Tensor, Tensor)");
+  // One tile of a contrastive loss between two matrix products (kernels/contrastive.h): scores [R, C]; scales
+  // [2] float64 of positives and of others; bounds [2, R] int64 of each row's part of positives and excluded
+  // [*] int64, columns from first_column on; judge [R, C] beside limits [R] float64 -> adds to stats [5, R]
+  // float64; hardest [R, K] float32 and hardest_columns int64
+  m.def(
+      "contrastive_stats_(Tensor scores, Tensor scales, float margin, Tensor? positive_bounds, Tensor? "
+      "positives, Tensor? excluded_bounds, Tensor? excluded, int first_column, Tensor? judge, Tensor? "
+      "limits, "
+      "Tensor(a!) stats, Tensor(b!)? hardest=None, Tensor(c!)? hardest_columns=None) -> ()");
+  // The scores become their gradient; row_coefficients [4, R], column_coefficients [4, C], column_limits [C]
+  // float64; adds to score_products [R] float64
+  m.def(
+      "contrastive_gradient_(Tensor(a!) scores, Tensor scales, float margin, Tensor? positive_bounds, "
+      "Tensor? "
+      "positives, Tensor? excluded_bounds, Tensor? excluded, int first_column, Tensor? judge, Tensor? "
+      "limits, "
+      "Tensor row_coefficients, Tensor? column_coefficients, Tensor? column_limits, Tensor(b!)? "
+      "score_products) -> ()");
+  // Of the pairwise sigmoid loss: bias [1], weights [R] float64; adds to losses, sums and score_products [R]
+  // float64; with gradient the scores become it
+  m.def(
+      "sigmoid_tile_(Tensor(a!) scores, Tensor scales, Tensor bias, Tensor? positive_bounds, Tensor? "
+      "positives, "
+      "Tensor weights, Tensor(b!) losses, Tensor(c!) sums, Tensor(d!) score_products, bool gradient) -> ()");
 }

@@ -3,7 +3,8 @@
     scores, ids = fastret.search(queries, keys, k=10, metric="cosine")
 
 Rooms, each loaded when first touched: `fastret.embed` (encoders), `fastret.evaluate` (retrieval metrics),
-`fastret.faiss` (the drop-in), `fastret.index`, `fastret.mining` (hard negatives), `fastret.ops`.
+`fastret.faiss` (the drop-in), `fastret.index`, `fastret.losses` (contrastive training), `fastret.mining` (hard
+negatives), `fastret.ops`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from . import evaluate as evaluate
     from . import faiss as faiss
     from . import index as index
+    from . import losses as losses
     from . import mining as mining
     from . import ops as ops
     from .index import FlatIndex
+    from .losses import info_nce
 
 __version__ = "0.1.0"
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "build_info",
     "cosine_scores",
     "explain_search",
+    "info_nce",
     "mine_hard_negatives",
     "pack",
     "range_search",
@@ -49,16 +53,18 @@ __all__ = [
     "select_k",
 ]
 
-_ROOMS = ("demo", "embed", "evaluate", "faiss", "index", "mining", "ops")
+_ROOMS = ("demo", "embed", "evaluate", "faiss", "index", "losses", "mining", "ops")
+# Public names of rooms.
+_ELSEWHERE = {"FlatIndex": "index", "info_nce": "losses"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"fastret.{name}")
-    if name == "FlatIndex":
-        return importlib.import_module("fastret.index").FlatIndex
+    if name in _ELSEWHERE:
+        return getattr(importlib.import_module(f"fastret.{_ELSEWHERE[name]}"), name)
     raise AttributeError(f"module 'fastret' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_ROOMS, "FlatIndex"])
+    return sorted([*globals(), *_ROOMS, *_ELSEWHERE])

@@ -1,0 +1,103 @@
+"""A contrastive loss and its gradients, a few anchors at a time: nothing of the size of all scores is ever held.
+
+In one direction each tile of scores is made once, 3 matrix products in all. Where candidates are anchors, too, their
+sums have to be known first: every tile is made twice, 4 products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..ops.contrastive import Tile, contrastive_gradient_, contrastive_stats_
+from .blocks import Block
+from .softmax import Softmax
+
+WORKSPACE_BYTES = 8 << 20
+
+
+class ContrastivePass:
+    """The blocks of one softmax. The candidates of the first block may be anchors of another one, `columns`."""
+
+    def __init__(
+        self,
+        softmax: Softmax,
+        blocks: list[Block],
+        inverse_temperature: Tensor,
+        margin: float,
+        columns: Softmax | None = None,
+    ) -> None:
+        self.softmax, self.columns, self.blocks, self.margin = softmax, columns, blocks, margin
+        self.scales = [torch.stack([inverse_temperature, inverse_temperature + b.hardness]) for b in blocks]
+        # Of each anchor: the sum over its scores of gradient times score.
+        self.score_products = torch.zeros_like(softmax.stats[0])
+
+    def stats(self, hardest: tuple[Tensor, Tensor] | None = None) -> None:
+        for begin, end, tiles in self._chunks():
+            self._stats(begin, end, tiles, hardest)
+
+    def gradients(self, weights: Tensor, column_weights: Tensor | None = None) -> None:
+        """Once all stats are known: add the gradients of the losses times their weights to those of the blocks."""
+        columns = None if self.columns is None or column_weights is None else self.columns.coefficients(column_weights)
+        coefficients = self.softmax.coefficients(weights)
+        for begin, end, tiles in self._chunks():
+            self._gradients(begin, end, tiles, coefficients[:, begin:end], columns)
+
+    def stats_and_gradients(self, weights: Tensor, hardest: tuple[Tensor, Tensor] | None = None) -> None:
+        """Both with one product of each tile, where no candidates are anchors."""
+        for begin, end, tiles in self._chunks():
+            self._stats(begin, end, tiles, hardest)
+            coefficients = self.softmax.coefficients(weights, begin, end)
+            self._gradients(begin, end, tiles, coefficients, None)
+
+    def _chunks(self) -> Iterator[tuple[int, int, list[Tile]]]:
+        anchors = self.softmax.stats.shape[1]
+        rows = self.blocks[0].anchors.rows
+        chunk = max(1, WORKSPACE_BYTES // max(1, rows.element_size() * sum(b.elements_per_row for b in self.blocks)))
+        chunk = min(chunk, anchors)
+        workspaces = [rows.new_empty((chunk, block.width)) for block in self.blocks]
+        for begin in range(0, anchors, max(chunk, 1)):
+            end = min(begin + chunk, anchors)
+            yield begin, end, [self._tile(i, begin, end, scores[: end - begin]) for i, scores in enumerate(workspaces)]
+
+    def _tile(self, number: int, begin: int, end: int, scores: Tensor) -> Tile:
+        block, limits = self.blocks[number], self.softmax.limits
+        block.score(begin, end, scores)
+        return Tile(
+            scores,
+            self.scales[number],
+            self.margin,
+            block.positives and block.positives.of_rows(begin, end),
+            block.excluded and block.excluded.of_rows(begin, end),
+            judge=block.judge(begin, end, scores.dtype),
+            limits=None if limits is None else limits[begin:end],
+        )
+
+    def _stats(self, begin: int, end: int, tiles: list[Tile], hardest: tuple[Tensor, Tensor] | None) -> None:
+        stats = self.softmax.stats[:, begin:end]
+        first, block = tiles[0], self.blocks[0]
+        contrastive_stats_(first, stats, hardest and (hardest[0][begin:end], hardest[1][begin:end]))
+        for tile in tiles[1:]:
+            contrastive_stats_(tile, stats)
+        if self.columns is not None:
+            mirrored = first._replace(
+                scores=first.scores.T.contiguous(),
+                positives=self.columns.positives,
+                excluded=block.excluded_rows,
+                first_column=begin,
+                judge=None if first.judge is None else first.judge.T.contiguous(),
+                limits=self.columns.limits,
+            )
+            contrastive_stats_(mirrored, self.columns.stats)
+
+    def _gradients(self, begin: int, end: int, tiles: list[Tile], coefficients: Tensor, columns: Tensor | None) -> None:
+        products = self.score_products[begin:end]
+        for number, (tile, block) in enumerate(zip(tiles, self.blocks, strict=True)):
+            if columns is None or number > 0:
+                contrastive_gradient_(tile, coefficients, score_products=products)
+            else:
+                limits = self.columns and self.columns.limits
+                contrastive_gradient_(tile, coefficients, columns, limits, products)
+            block.send_back(begin, end, tile.scores)
