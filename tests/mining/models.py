@@ -57,3 +57,27 @@ class FakeCrossEncoder:
 
     def predict(self, pairs: list[tuple[str, str]], **_: Any) -> Tensor:
         return torch.tensor([crc32(f"{query} {document}".encode()) / 2**32 for query, document in pairs])
+
+
+class FakeEncoder:
+    """An encoder of `fastret.embed`."""
+
+    name = "fake"
+    dim = DIM
+    inputs = frozenset({"text", "image"})
+
+    def __init__(self) -> None:
+        self.embedded: list[str] = []
+
+    def encode_texts(self, texts: list[str], *, batch_size: int = 32, progress: Any = None) -> Tensor:
+        self.embedded += texts
+        return torch.stack([vector(text) for text in texts])
+
+    def encode_images(self, images: list[Any], *, batch_size: int = 32, progress: Any = None) -> Tensor:
+        return torch.stack([vector(f"image {len(image)}") for image in images])
+
+    def encode_pairs(self, images: Any, texts: Any, *, batch_size: int = 32, progress: Any = None) -> Tensor:
+        raise ValueError("no pairs")
+
+    def describe(self) -> dict[str, str]:
+        return {"model": self.name}

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, embed, evaluate, info, search
+from . import demo, embed, evaluate, info, mine, search
 
 app = typer.Typer(
     name="fastret",
@@ -40,7 +40,7 @@ def _options(
     """Here for --help and --version; `main` looks for --debug itself."""
 
 
-for command in (demo, evaluate, embed, search, info):
+for command in (demo, evaluate, embed, search, mine, info):
     command.register(app)
 
 

@@ -151,11 +151,11 @@ def mine_dataset(
         folder = None if cache_folder is None else Path(cache_folder)
         if out is not None:
             plan = {
-                "options": asdict(options),
+                **asdict(options),
                 "faiss_batch_size": faiss_batch_size,
-                "pairs": pairs.sha256(),
-                "query embeddings": queries.identity(),
-                "corpus embeddings": documents.identity(),
+                "dataset or corpus": pairs.sha256(),
+                "model or embeddings of queries": queries.identity(),
+                "model or embeddings of documents": documents.identity(),
                 "cross_encoder": rescorer_name(cross_encoder),
             }
             begin(work_folder(out), plan)

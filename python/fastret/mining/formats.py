@@ -31,9 +31,6 @@ class Format:
             "labeled-list": self._labeled_lists,
         }[options.output_format]
         self.features = self._features()
-        clash = {self._anchor, self._positive} & set(list(self.features)[2:])
-        if clash or self._anchor == self._positive:
-            raise ValueError(f"{OP}: the result has a column called {(clash or {self._anchor}).pop()!r} of its own")
 
     @property
     def has_images(self) -> bool:
@@ -59,23 +56,25 @@ class Format:
         return pyarrow.schema(fields, metadata={"huggingface": json.dumps(info)})
 
     def _features(self) -> dict[str, Any]:
-        """As `datasets` writes them down."""
+        """The columns, as `datasets` writes them down. Raises ValueError where two would have one name."""
+        form, scored = self._options.output_format, self._options.output_scores
         queries, documents = _feature(self._pairs.queries), _feature(self._pairs.corpus)
         number, label = {"dtype": "float64", "_type": "Value"}, {"dtype": "int64", "_type": "Value"}
-        scored = self._options.output_scores
-        name = self._options.output_format
-        if name == "triplet":
-            features = {self._anchor: queries, self._positive: documents, "negative": documents}
-            return features | ({"scores": _list_of(number)} if scored else {})
-        if name == "n-tuple":
-            negatives = {f"negative_{i}": documents for i in range(1, self._options.num_negatives + 1)}
-            features = {self._anchor: queries, self._positive: documents, **negatives}
-            return features | ({"scores": _list_of(number)} if scored else {})
-        if name == "labeled-pair":
-            last = {"score": number} if scored else {"label": label}
-            return {self._anchor: queries, self._positive: documents, **last}
-        last = {"scores": _list_of(number)} if scored else {"labels": _list_of(label)}
-        return {self._anchor: queries, self._positive: _list_of(documents), **last}
+        if form == "labeled-pair":
+            last: dict[str, Any] = {"score": number} if scored else {"label": label}
+        elif form == "labeled-list":
+            documents = _list_of(documents)
+            last = {"scores": _list_of(number)} if scored else {"labels": _list_of(label)}
+        else:
+            many = [f"negative_{i}" for i in range(1, self._options.num_negatives + 1)]
+            last = dict.fromkeys(["negative"] if form == "triplet" else many, documents)
+            last |= {"scores": _list_of(number)} if scored else {}
+        for name in (self._anchor, self._positive):
+            if name in last:
+                raise ValueError(
+                    f"{OP}: the result has a column called {name!r} of its own; rename that of the data set"
+                )
+        return {self._anchor: queries, self._positive: documents, **last}
 
     def _rows_of(self, mined: Mined) -> Iterator[dict[str, Any]]:
         query = _value(self._pairs.queries[mined.number])

@@ -59,13 +59,16 @@ def read_pairs(
 
     dataset: a `datasets.Dataset` or a mapping from column names to equally long sequences; by default the first
         column has the queries and the second the positives.
-    Raises ValueError, naming the row, for an empty cell; TypeError for one that is neither text nor image.
+    Raises ValueError for columns that are none and, naming the row, for an empty cell; TypeError for one that is
+    neither text nor image.
     """
     columns = list(dataset.column_names if hasattr(dataset, "column_names") else dataset)
     if len(columns) < 2:
         raise ValueError(f"{OP}: dataset must have a column of queries and one of positives, got {columns}")
     anchor_name = _column(columns, "anchor_column_name", anchor_column_name, columns[0])
     positive_name = _column(columns, "positive_column_name", positive_column_name, columns[1])
+    if anchor_name == positive_name:
+        raise ValueError(f"{OP}: queries and positives must be two columns, got {anchor_name!r} for both")
     anchors = _cells(dataset[anchor_name], anchor_name)
     positives = _cells(dataset[positive_name], positive_name)
     if len(anchors) != len(positives):

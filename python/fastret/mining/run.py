@@ -47,11 +47,13 @@ def begin(folder: Path, plan: dict[str, Any]) -> None:
         for key in plan:
             if begun.get(key) != plan[key]:
                 raise ValueError(
-                    f"{OP}: {folder} was begun with other {key}; finish that run, delete the folder, or choose "
-                    "another file to write"
+                    f"{OP}: {folder} holds a run that was begun with another {key}; finish that run, delete the "
+                    "folder, or write to another file"
                 )
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    # Of a finished run that was killed while it removed them, say: without a plan nobody knows what they are of.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     _write_text(file, json.dumps(plan, indent=2))
 
 
