@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from . import mining as mining
     from . import ops as ops
     from .index import FlatIndex
-    from .losses import info_nce
+    from .losses import info_nce, sigmoid_loss
 
 __version__ = "0.1.0"
 __all__ = [
@@ -51,11 +51,12 @@ __all__ = [
     "range_search",
     "search",
     "select_k",
+    "sigmoid_loss",
 ]
 
 _ROOMS = ("demo", "embed", "evaluate", "faiss", "index", "losses", "mining", "ops")
 # Public names of rooms.
-_ELSEWHERE = {"FlatIndex": "index", "info_nce": "losses"}
+_ELSEWHERE = {"FlatIndex": "index", "info_nce": "losses", "sigmoid_loss": "losses"}
 
 
 def __getattr__(name: str) -> Any:

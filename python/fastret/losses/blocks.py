@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..ops.contrastive import ColumnLists
+
+WORKSPACE_BYTES = 8 << 20
 
 
 @dataclass
@@ -113,6 +116,20 @@ class OwnCandidates(Block):
 
     def _products(self, anchors: Tensor, candidates: Tensor, begin: int, end: int) -> Tensor:
         return (self._own(candidates, begin, end) @ anchors[begin:end, :, None])[:, :, 0]
+
+
+def chunks(blocks: list[Block], anchors: int) -> Iterator[tuple[int, int, list[Tensor]]]:
+    """Begin, end and each block's scores of some anchors at a time, in memory that the next ones will take."""
+    rows = blocks[0].anchors.rows
+    row_bytes = rows.element_size() * sum(block.elements_per_row for block in blocks)
+    chunk = min(anchors, max(1, WORKSPACE_BYTES // max(1, row_bytes)))
+    workspaces = [rows.new_empty((chunk, block.width)) for block in blocks]
+    for begin in range(0, anchors, max(1, chunk)):
+        end = min(begin + chunk, anchors)
+        scores = [workspace[: end - begin] for workspace in workspaces]
+        for block, out in zip(blocks, scores, strict=True):
+            block.score(begin, end, out)
+        yield begin, end, scores
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:

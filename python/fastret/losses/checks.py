@@ -73,7 +73,12 @@ def _range(least: float, below: float) -> str:
     return " and ".join([*parts, f"below {below:g}"] if below < math.inf else [*parts, "finite"])
 
 
-def scalar(loss: str, name: str, value: Tensor | float, like: Tensor, positive: bool) -> Tensor:
+def check_reduction(loss: str, reduction: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{loss}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def scalar(loss: str, name: str, value: Tensor | float, like: Tensor, positive: bool = False) -> Tensor:
     """[] on the device of `like`, with the gradient of a tensor."""
     if isinstance(value, Tensor):
         if value.numel() != 1 or not value.is_floating_point():

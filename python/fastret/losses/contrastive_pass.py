@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from ..ops.contrastive import Tile, contrastive_gradient_, contrastive_stats_
-from .blocks import Block
+from .blocks import Block, chunks
 from .softmax import Softmax
-
-WORKSPACE_BYTES = 8 << 20
 
 
 class ContrastivePass:
@@ -53,18 +51,11 @@ class ContrastivePass:
             self._gradients(begin, end, tiles, coefficients, None)
 
     def _chunks(self) -> Iterator[tuple[int, int, list[Tile]]]:
-        anchors = self.softmax.stats.shape[1]
-        rows = self.blocks[0].anchors.rows
-        chunk = max(1, WORKSPACE_BYTES // max(1, rows.element_size() * sum(b.elements_per_row for b in self.blocks)))
-        chunk = min(chunk, anchors)
-        workspaces = [rows.new_empty((chunk, block.width)) for block in self.blocks]
-        for begin in range(0, anchors, max(chunk, 1)):
-            end = min(begin + chunk, anchors)
-            yield begin, end, [self._tile(i, begin, end, scores[: end - begin]) for i, scores in enumerate(workspaces)]
+        for begin, end, scores in chunks(self.blocks, self.softmax.stats.shape[1]):
+            yield begin, end, [self._tile(number, begin, end, one) for number, one in enumerate(scores)]
 
     def _tile(self, number: int, begin: int, end: int, scores: Tensor) -> Tile:
         block, limits = self.blocks[number], self.softmax.limits
-        block.score(begin, end, scores)
         return Tile(
             scores,
             self.scales[number],

@@ -9,8 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .checks import check_same_dim, check_vectors, common_dtype, integers, label_columns, number, scalar
+from .checks import (
+    check_reduction,
+    check_same_dim,
+    check_vectors,
+    common_dtype,
+    integers,
+    label_columns,
+    number,
+    scalar,
+)
 from .info_nce_op import info_nce_op
+from .made_gradients import wanted_gradients
 
 _LOSS = "info_nce"
 
@@ -61,28 +71,30 @@ def info_nce(
     Args:
         queries: [Q, D] float32, bfloat16, float16 or float64.
         keys: [N, D].
-        labels: [Q] or [Q, P] integers: the rows of the keys that are a query's positives, padded with -1. Default: key i
-            of query i. Of several positives the mean counts, each beside all other candidates (SupCon, arXiv
+        labels: [Q] or [Q, P] integers: the rows of the keys that are a query's positives, padded with -1. Default:
+            key i of query i. Of several positives the mean counts, each beside all other candidates (SupCon, arXiv
             2004.11362). A query without any has loss 0, and does not count in the mean.
         temperature: above 0; a tensor of one float may be learned.
-        hard_negatives: [Q, M, D], of each query; or [Q, M] integers: rows of the keys that its softmax counts once more,
-            padded with -1, as `mine_hard_negatives` returns them (a positive among them does not count).
-        query_ids, key_ids: [Q] and [N] integers: a key with the id of a query is no negative of it. If one is left out,
-            queries and keys have the ids of their positives, of which each has one at most then.
-        false_negative_margin: a candidate that scores above the positive's score - false_negative_margin is no negative:
-            it may be a positive that nobody knows of. With "relative" above score - false_negative_margin * |score|
+        hard_negatives: [Q, M, D], of each query; or [Q, M] integers: rows of the keys that its softmax counts once
+            more, padded with -1, as `mine_hard_negatives` returns them (a positive among them does not count).
+        query_ids, key_ids: [Q] and [N] integers: a key with the id of a query is no negative of it. key_ids alone:
+            queries have the id of their positive, of which there is one at most. query_ids alone, without labels:
+            keys have the id of their query.
+        false_negative_margin: a candidate that scores above the positive's score - false_negative_margin is no
+            negative: it may be a positive that nobody knows of. With "relative" above score - false_negative_margin * |score|
             (NV-Retriever, arXiv 2407.15831). Of several positives the least similar one's score counts.
-        guide: vectors [Q, G] and [N, G], and [Q, M, G] beside hard_negatives [Q, M, D], of another model, whose scores
-            are compared with that limit instead (GISTEmbed, arXiv 2402.16829). false_negative_margin is then 0 by default.
+        guide: vectors [Q, G] and [N, G], and [Q, M, G] beside hard_negatives [Q, M, D], of another model, whose
+            scores make that limit and are compared with it instead (GISTEmbed, arXiv 2402.16829).
+            false_negative_margin is then 0 by default.
         hardness: a negative's logit is raised by hardness * score, through which no gradient flows (LLaVE, arXiv
             2503.04812).
         margin: what a positive's score is lowered by.
         label_smoothing: the share of the target that all candidates get alike, as in F.cross_entropy.
         symmetric: the mean of this loss and that of the keys with the queries, each reduced by itself.
-        query_query, key_key: queries also contrast with the other queries, and a query's positive with the other keys,
-            in one softmax (GTE, arXiv 2308.03281). With `symmetric` in both.
-        matryoshka: dimensions (or these with weights; default 1): the weighted sum of the losses of vectors that are cut
-            to so many and then normalised (arXiv 2205.13147).
+        query_query, key_key: queries also contrast with the other queries, and a query's positive with the other
+            keys, in one softmax (GTE, arXiv 2308.03281). With `symmetric` in both.
+        matryoshka: dimensions (or these with weights; default 1): the weighted sum of the losses of vectors that are
+            cut to so many and then normalised (arXiv 2205.13147).
         return_topk: also tell so many of the highest-scoring in-batch negatives of each query (those of all dimensions).
         reduction: "mean", "sum", or "none": [Q]; with `symmetric` of queries and keys that are pairs.
 
@@ -99,7 +111,7 @@ def info_nce(
     check_same_dim(_LOSS, queries, "keys", keys)
     columns = label_columns(_LOSS, labels, queries, keys)
     hard, choice = _hard_negatives(hard_negatives, queries)
-    ids = _ids(query_ids, key_ids, columns, queries, keys)
+    ids = _ids(query_ids, key_ids, columns, labels is None, queries, keys)
     guides = _guides(guide, queries, keys, hard)
     if guide is not None and false_negative_margin is None:
         false_negative_margin = 0.0
@@ -107,8 +119,7 @@ def info_nce(
     for name, wanted in (("query_query", query_query and symmetric), ("key_key", key_key)):
         if wanted and not one_each:
             raise ValueError(f"{_LOSS}: {name} needs pairs, got labels {list(columns.shape)}, symmetric={symmetric}")
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{_LOSS}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    check_reduction(_LOSS, reduction)
     if reduction == "none" and symmetric and (labels is not None or len(queries) != len(keys)):
         raise ValueError(f"{_LOSS}: reduction 'none' with symmetric needs as many queries as keys and no labels")
     if false_negative_mode not in ("absolute", "relative"):
@@ -132,7 +143,7 @@ def info_nce(
             one if one is None or dim is None else normalize(one[..., :dim], dim=-1) for one in (queries, keys, hard)
         ]
         sources = [None if one is None else one.to(dtype) for one in sources]
-        wanted = [one is not None and one.requires_grad and torch.is_grad_enabled() for one in (*sources, tau)]
+        wanted = wanted_gradients([*sources, tau], reduction)
         loss, *_, scores, rows = info_nce_op(
             *sources, tau, choice, columns, *ids, *guides, *settings, topk, reduction, wanted
         )
@@ -162,7 +173,7 @@ def _hard_negatives(hard_negatives: Tensor | None, queries: Tensor) -> tuple[Ten
 
 
 def _ids(
-    query_ids: Tensor | None, key_ids: Tensor | None, columns: Tensor, queries: Tensor, keys: Tensor
+    query_ids: Tensor | None, key_ids: Tensor | None, columns: Tensor, pairs: bool, queries: Tensor, keys: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
     if query_ids is None and key_ids is None:
         return None, None
@@ -174,13 +185,14 @@ def _ids(
         return query_ids, key_ids
     if columns.shape[1] != 1:
         raise ValueError(f"{_LOSS}: with several positives query_ids and key_ids belong together, got one of them")
-    positives = columns[:, 0]
     if key_ids is not None:  # without a positive there is no loss, whatever the id
-        return key_ids[positives.clamp_min(0)], key_ids
+        return key_ids[columns[:, 0].clamp_min(0)], key_ids
     assert query_ids is not None
-    # Keys that are nobody's positive have ids of their own; the place after the last takes what has no key.
-    unowned = torch.arange(keys.shape[0] + 1, device=keys.device) + (query_ids.max() + 1 if len(query_ids) else 0)
-    return query_ids, unowned.scatter(0, positives.where(positives >= 0, keys.shape[0]), query_ids)[:-1]
+    if not pairs:
+        raise ValueError(f"{_LOSS}: with labels query_ids need key_ids, got none")
+    # A key that is nobody's positive has an id of its own.
+    others = torch.arange(len(keys) - len(queries), device=keys.device)
+    return query_ids, torch.cat([query_ids, others + (query_ids.amax() + 1 if len(query_ids) else 0)])
 
 
 def _guides(

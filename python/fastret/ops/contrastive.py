@@ -25,8 +25,8 @@ class ColumnLists(NamedTuple):
 class Tile(NamedTuple):
     """The scores of R anchors with C candidates, and who of them counts as what.
 
-    A positive is worth (score - margin) * scales[0], another candidate score * scales[1]. The excluded, and those judged
-    above their anchor's limit, are no candidates, unless they are positives; nor is what scores -inf.
+    A positive is worth (score - margin) * scales[0], another candidate score * scales[1]. The excluded, and those
+    judged above their anchor's limit, are no candidates, unless they are positives; nor is what scores -inf.
     """
 
     scores: Tensor  # [R, C] float32, bfloat16, float16 or float64; rows are contiguous
@@ -53,8 +53,9 @@ def empty_stats(rows: int, like: Tensor) -> Tensor:
 def contrastive_stats_(tile: Tile, stats: Tensor, hardest: tuple[Tensor, Tensor] | None = None) -> None:
     """Add the candidates of a tile to the stats of its anchors.
 
-    The loss that follows from them is defined in `contrastive_reference.contrastive_losses`. Also tells `hardest`: scores [R, K] float32 and columns [R, K] int64 of
-    the candidates other than positives that score best, equal ones by column, padded with -inf and -1.
+    The losses that follow from them are defined in `contrastive_reference.contrastive_losses`. Also tells `hardest`:
+    scores [R, K] float32 and columns [R, K] int64 of the candidates other than positives that score best, equal ones by
+    column, padded with -inf and -1.
     """
     torch.ops.fastret.contrastive_stats_(*tile._arguments(), stats, *(hardest or (None, None)))
 
@@ -68,14 +69,24 @@ def contrastive_gradient_(
 ) -> None:
     """Put the gradient of the scores, over their scale, in their place.
 
-    Equivalent to `exp(worth - c[0]) * c[1] - c[2]` for candidates, less c[3] for positives and 0 for all others, where c
-    are the coefficients [4, R] float64 of an anchor. Where candidates are anchors too, with column_coefficients [4, C]
-    and column_limits [C], theirs is added. score_products [R] float64 += sums of gradient times score, a positive's less
-    the margin.
+    Equivalent to `exp(worth - c[0]) * c[1] - c[2]` for candidates, less c[3] for positives and 0 for all others, where
+    c are the coefficients [4, R] float64 of an anchor. Where candidates are anchors too, with column_coefficients
+    [4, C] and column_limits [C], theirs is added. score_products [R] float64 += sums of gradient times score, a
+    positive's less the margin.
     """
     torch.ops.fastret.contrastive_gradient_(
         *tile._arguments(), coefficients, column_coefficients, column_limits, score_products
     )
+
+
+def sigmoid_tile_(tile: Tile, bias: Tensor, weights: Tensor, sums: Tensor, gradient: bool) -> None:
+    """Add the pairwise sigmoid losses of the rows of a tile, which has no limits, to sums[0].
+
+    With `gradient` the scores become the gradient of the losses times weights [R] float64, over scales[1]. The losses are defined in `contrastive_reference.sigmoid_losses`. bias [1] float64; sums [3, R] float64: sums[1] +=
+    sums of the gradient, sums[2] += sums of gradient times score.
+    """
+    lists = tile.positives or (None, None)
+    torch.ops.fastret.sigmoid_tile_(tile.scores, tile.scales, bias, *lists, weights, *sums, gradient)
 
 
 @torch.library.register_fake("fastret::contrastive_stats_")

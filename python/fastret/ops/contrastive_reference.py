@@ -20,8 +20,9 @@ def contrastive_losses(
     negative_worth = scores / temperature + hardness * scores.detach()
     worth = torch.where(positive, (scores - margin) / temperature, negative_worth)
     log_sum = torch.where(present, worth, -torch.inf).logsumexp(1)
-    targets = (1 - label_smoothing) * positive / positive.sum(1, keepdim=True).clamp_min(1)
-    targets = targets + label_smoothing * present / present.sum(1, keepdim=True).clamp_min(1)
+    positives, all_present = (mask.to(scores.dtype) for mask in (positive, present))
+    targets = (1 - label_smoothing) * positives / positives.sum(1, keepdim=True).clamp_min(1)
+    targets = targets + label_smoothing * all_present / all_present.sum(1, keepdim=True).clamp_min(1)
     losses = log_sum - torch.where(present, targets * worth, 0).sum(1)
     return torch.where(positive.any(1), losses, 0)
 

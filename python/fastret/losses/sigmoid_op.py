@@ -1,0 +1,60 @@
+"""torch.ops.fastret.sigmoid_loss: the loss with the gradients that will be asked for, opaque to torch.compile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..ops.contrastive import Tile, sigmoid_tile_
+from .blocks import Block, Vectors, chunks
+from .column_lists import lists_of_pairs, positive_pairs
+from .made_gradients import fake_results, made, register_made_gradients, shares
+
+
+@torch.library.custom_op("fastret::sigmoid_loss", mutates_args=())
+def sigmoid_loss_op(
+    queries: Tensor,
+    keys: Tensor,
+    temperature: Tensor,
+    bias: Tensor,
+    labels: Tensor,
+    reduction: str,
+    wanted: list[bool],
+    weights: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """-> loss; of each source the gradient over `factor`, empty where it is not wanted; factor []: see info_nce_op."""
+    count = queries.shape[0]
+    positives = lists_of_pairs(positive_pairs(labels), count)
+    block = Block(Vectors.of(queries, None, wanted[0]), Vectors.of(keys, None, wanted[1]), positives=positives)
+    inverse = 1 / temperature.double()
+    sums = queries.new_zeros((3, count), dtype=torch.float64)
+    share, row_weights = shares(sums, reduction, torch.tensor(count), weights)
+    row_weights = row_weights.expand(count).contiguous()
+    scales, offset = torch.stack([inverse, inverse]), bias.double().reshape(1)
+    for begin, end, (scores,) in chunks([block], count):
+        tile = Tile(scores, scales, positives=positives.of_rows(begin, end))
+        sigmoid_tile_(tile, offset, row_weights[begin:end], sums[:, begin:end], any(wanted))
+        if any(wanted):
+            block.send_back(begin, end, scores)
+    losses, biases, products = sums
+    loss = losses if reduction == "none" else share * losses.sum()
+    gradients = [
+        made(block.anchors, queries),
+        made(block.candidates, queries),
+        -inverse * products.sum() if wanted[2] else queries.new_empty(0),
+        # Over the factor, as all.
+        biases.sum() / inverse if wanted[3] else queries.new_empty(0),
+    ]
+    return loss.to(torch.promote_types(queries.dtype, torch.float32)), *gradients, share * inverse
+
+
+@sigmoid_loss_op.register_fake
+def _(
+    queries: Tensor, keys: Tensor, temperature: Tensor, bias: Tensor, labels: Tensor, *settings: Any
+) -> tuple[Tensor, ...]:
+    return tuple(fake_results([queries, keys, temperature, bias], *settings[:2]))
+
+
+register_made_gradients(sigmoid_loss_op, "sigmoid_loss")
