@@ -16,8 +16,8 @@ class RowSearcher {
  public:
   RowSearcher(const py::array& codes, int64_t dim, int metric, int codec,
               const std::optional<py::array>& ranges)
-      : count_(length_of(codes)), metric_(Metric(metric)) {
-    lists_.codec = Codec(codec);
+      : count_(count_of_places(length_of(codes))), metric_(metric_of(metric)) {
+    lists_.codec = codec_of(codec, ranges.has_value());
     lists_.dim = dim;
     codes_.emplace("codes", codes, std::initializer_list<int64_t>{count_, code_bytes(lists_.codec, dim)});
     if (ranges) ranges_.emplace("ranges", *ranges, std::initializer_list<int64_t>{2, dim});

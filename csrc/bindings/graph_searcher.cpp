@@ -14,7 +14,7 @@ class GraphSearcher {
         dim_(vectors.ndim() == 2 ? vectors.shape(1) : 0),
         num_levels_(length_of(level_starts) - 1),
         num_places_(length_of(neighbors)),
-        metric_(Metric(metric)),
+        metric_(metric_of(metric)),
         vectors_("vectors", vectors, {count_, dim_}),
         offsets_("offsets", offsets, {count_ + 1}),
         level_starts_("level_starts", level_starts, {num_levels_ + 1}),

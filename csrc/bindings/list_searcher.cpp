@@ -14,14 +14,15 @@ class ListSearcher {
                const py::array& starts, const py::array& sizes, int metric, int codec,
                const std::optional<py::array>& ranges, const std::optional<py::array>& centroids)
       : coarse_(coarse, coarse_metric),
-        arena_(codes, ids, starts, sizes, coarse_.num_lists(), code_bytes(Codec(codec), coarse_.dim())),
-        metric_(Metric(metric)) {
+        arena_(codes, ids, starts, sizes, coarse_.num_lists(),
+               code_bytes(codec_of(codec, ranges.has_value()), coarse_.dim())),
+        metric_(metric_of(metric)) {
     if (ranges) ranges_.emplace("ranges", *ranges, std::initializer_list<int64_t>{2, coarse_.dim()});
     if (centroids)
       centroids_.emplace("centroids", *centroids,
                          std::initializer_list<int64_t>{coarse_.num_lists(), coarse_.dim()});
     lists_.codes = arena_.codes();
-    lists_.codec = Codec(codec);
+    lists_.codec = codec_of(codec, ranges.has_value());
     lists_.dim = coarse_.dim();
     lists_.ranges = ranges_ ? ranges_->data() : nullptr;
     lists_.ids = arena_.ids();
@@ -36,7 +37,7 @@ class ListSearcher {
     const auto asked = coarse_.question(x, k, nprobe, max_rows);
     if (!asked) return py::none();
     Answer answer(asked->queries.rows, asked->k);
-    cpu::Visited visited{};
+    cpu::VisitCounts visited{};
     int64_t coarse_nanoseconds = 0;
     {
       const py::gil_scoped_release others_run;

@@ -19,7 +19,7 @@ class HeldCentroids {
   HeldCentroids(const py::array& centroids, int metric)
       : num_lists_(centroids.ndim() == 2 ? centroids.shape(0) : 0),
         dim_(centroids.ndim() == 2 ? centroids.shape(1) : 0),
-        metric_(Metric(metric)),
+        metric_(metric_of(metric)),
         data_("coarse", centroids, {num_lists_, dim_}) {}
 
   int64_t num_lists() const { return num_lists_; }
@@ -53,7 +53,7 @@ class HeldLists {
  public:
   HeldLists(const py::array& codes, const py::array& ids, const py::array& starts, const py::array& sizes,
             int64_t num_lists, int64_t code_size)
-      : capacity_(ids.ndim() ? ids.shape(0) : 0),
+      : capacity_(count_of_places(ids.ndim() ? ids.shape(0) : 0)),
         codes_("codes", codes, {capacity_, code_size}),
         ids_("ids", ids, {capacity_}),
         starts_("starts", starts, {num_lists}),

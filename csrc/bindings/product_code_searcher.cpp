@@ -17,6 +17,8 @@ using Centroids = py::array_t<float, py::array::c_style>;
 using ListNumbers = py::array_t<int64_t, py::array::c_style>;
 
 constexpr int64_t kLookupsPerStep = 64;  // that one instruction does
+// Of the tables of all queries and of what they find: more goes the general way, in parts.
+constexpr int64_t kMostEntries = 1 << 22, kMostFound = 1 << 20;
 
 // A product quantizer's centroids, which must not change.
 struct Quantizer {
@@ -97,8 +99,9 @@ class HeldListTerms {
       arena_.check(list);
     }
     const py::gil_scoped_release others_run;
-    const Parallel& parallel = ops::TorchThreads(count * quantizer_->columns.entries() * dim /
-                                                 quantizer_->num_codes / kLookupsPerStep);
+    const ops::TorchThreads threads(count * quantizer_->columns.entries() * dim / quantizer_->num_codes /
+                                    kLookupsPerStep);
+    const Parallel& parallel = threads;
     parallel(count, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) terms_.make(lists.data()[i], centroids.data() + i * dim);
     });
@@ -159,7 +162,7 @@ class ProductCodeSearcher {
       : coarse_(coarse, coarse_metric),
         quantizer_(std::move(quantizer)),
         arena_(codes, ids, starts, sizes, coarse_.num_lists(), quantizer_->code_size()),
-        metric_(Metric(metric)),
+        metric_(metric_of(metric)),
         by_residual_(by_residual),
         terms_(std::move(terms)),
         refinement_(std::move(refinement)),
@@ -173,10 +176,12 @@ class ProductCodeSearcher {
     const auto asked = coarse_.question(x, k, nprobe, max_rows);
     if (!asked) return py::none();
     const std::optional<int64_t> to_find = refinement_ ? refinement_->candidates(asked->k) : asked->k;
-    if (!to_find) return py::none();
+    if (!to_find || asked->queries.rows * quantizer_->columns.entries() > kMostEntries ||
+        asked->queries.rows * *to_find > kMostFound)
+      return py::none();
     bool answered = true;
     Answer answer(asked->queries.rows, asked->k);
-    cpu::Visited visited{};
+    cpu::VisitCounts visited{};
     int64_t coarse_nanoseconds = 0;
     {
       const py::gil_scoped_release others_run;

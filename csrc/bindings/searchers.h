@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 
-#include "kernels/params.h"
+#include "kernels/inverted_lists.h"
 
 namespace fastret::bindings {
 
@@ -31,14 +31,47 @@ class Held {
                 array_.ndim() == py::ssize_t(shape.size());
     py::ssize_t axis = 0;
     for (const int64_t size : shape) fits = fits && array_.shape(axis++) == size;
-    if (!fits) throw py::value_error(std::string(name) + ": not the array that a searcher needs");
+    if (!fits) throw py::value_error(sentence(name, shape));
   }
 
   const T* data() const { return static_cast<const T*>(array_.data()); }
 
  private:
+  std::string sentence(const char* name, std::initializer_list<int64_t> shape) const {
+    std::string wanted, arrived;
+    for (const int64_t size : shape) wanted += (wanted.empty() ? "" : ", ") + std::to_string(size);
+    for (py::ssize_t axis = 0; axis < array_.ndim(); ++axis)
+      arrived += (axis ? ", " : "") + std::to_string(array_.shape(axis));
+    return std::string("searcher: ") + name + " must be contiguous [" + wanted + "] of " +
+           std::string(py::str(py::dtype::of<T>())) + ", got [" + arrived + "] of " +
+           std::string(py::str(array_.dtype()));
+  }
+
   py::array array_;
 };
+
+// The numbers that Python knows metrics and codecs by, and the room for places. Raise ValueError.
+inline Metric metric_of(int number) {
+  if (number < 0 || number > 2)
+    throw py::value_error("searcher: metric must be 0 (ip), 1 (cosine) or 2 (l2), got " +
+                          std::to_string(number));
+  return Metric(number);
+}
+
+inline Codec codec_of(int number, bool ranges_given) {
+  if (number < 0 || number >= kNumCodecs)
+    throw py::value_error("searcher: codec must be from 0 to " + std::to_string(kNumCodecs - 1) + ", got " +
+                          std::to_string(number));
+  if (has_ranges(Codec(number)) && !ranges_given)
+    throw py::value_error("searcher: codec " + std::to_string(number) + " needs ranges");
+  return Codec(number);
+}
+
+inline int64_t count_of_places(int64_t rows) {
+  if (rows >= (int64_t(1) << 32) - kPanelKeys)  // places of candidates have 32 bits
+    throw py::value_error("searcher: at most 2^32 - 33 rows fit, got " + std::to_string(rows));
+  return rows;
+}
 
 // Queries as most callers bring them: a contiguous array [Q, D] of float32, Q > 0. Else nothing.
 inline std::optional<Rows> plain_queries(py::handle x, int64_t dim) {

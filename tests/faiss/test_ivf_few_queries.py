@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -46,3 +49,33 @@ def test_statistics_of_few_queries() -> None:
         counts.append((stats.nq, stats.nlist, stats.ndis))
         assert stats.search_time >= stats.quantization_time > 0
     assert counts[0] == counts[1] == counts[2]
+
+
+@pytest.mark.parametrize("kind", ["IVF4,Flat", "IVF4,PQ4x4"])
+def test_nothing_is_held_of_lists_that_are_gone(kind: str) -> None:
+    rows = np.random.default_rng(5).standard_normal((700, 16), dtype=np.float32)
+    index, other = ff.index_factory(16, kind), ff.index_factory(16, kind)
+    for each in (index, other):
+        each.train(rows)
+        each.add(rows)
+        each.search(rows[:1], 3)
+    held = weakref.ref(index.invlists._codes), weakref.ref(other.invlists._codes)
+    index.reset()
+    gc.collect()
+    assert held[0]() is None
+    index.merge_from(other, 0)
+    other.reset()
+    gc.collect()
+    assert held[1]() is None
+
+
+def test_many_queries_take_the_general_way_in_parts() -> None:
+    rows = np.random.default_rng(5).standard_normal((300, 8), dtype=np.float32)
+    index = ff.index_factory(8, "IVF2,PQ4x8")
+    index.train(rows)
+    index.add(rows)
+    queries = np.random.default_rng(6).standard_normal((5000, 8), dtype=np.float32)  # 5000 x 4 x 256 entries of tables
+    assert index._search_at_once(queries, 1) is None
+    whole, one = index.search(queries, 1), index.search(queries[-1:], 1)
+    for many, single in zip(whole, one, strict=True):
+        np.testing.assert_array_equal(many[-1:], single)

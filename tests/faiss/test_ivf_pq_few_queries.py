@@ -253,9 +253,9 @@ def parts_of_a_searcher() -> dict[str, Any]:
         ({"metric": "cosine"}, "^product_code_searcher: metric must be ip or l2, got cosine$"),
         ({"terms": None}, "^product_code_searcher: terms must be given for l2 with by_residual, and only then$"),
         ({"metric": "ip"}, "only then$"),
-        ({"codes": torch.zeros(3, 3)}, "^codes: "),
+        ({"codes": torch.zeros(3, 3)}, "^searcher: codes must be"),
         ({"coarse": torch.zeros(NLIST, D + 1)}, "dimensions"),
-        ({"sizes": torch.zeros(NLIST + 1, dtype=torch.int64)}, "^sizes: "),
+        ({"sizes": torch.zeros(NLIST + 1, dtype=torch.int64)}, "^searcher: sizes must be"),
     ],
 )
 def test_searchers_refuse_parts_that_do_not_fit(changed: dict[str, Any], message: str) -> None:

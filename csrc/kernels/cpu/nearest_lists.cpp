@@ -29,8 +29,8 @@ NearestLists::NearestLists(const Rows& queries, const Rows& centroids, Metric me
     if (std::isinf(scores_[i]) && rank_value(metric, scores_[i]) < 0) lists_[i] = -1;
 }
 
-Visited NearestLists::visit(const int64_t* sizes, int64_t max_rows) const {
-  Visited all{};
+VisitCounts NearestLists::visit(const int64_t* sizes, int64_t max_rows) const {
+  VisitCounts all{};
   for (size_t first = 0; first < lists_.size(); first += size_t(nprobe_)) {
     int64_t rows = 0;
     for (size_t i = first; i < first + size_t(nprobe_); ++i) {

@@ -7,7 +7,7 @@
 namespace fastret::cpu {
 
 // What queries come upon in the lists that they visit.
-struct Visited {
+struct VisitCounts {
   int64_t lists;  // that are not empty
   int64_t rows;   // in them, of each query as many as it may visit
 };
@@ -22,7 +22,7 @@ class NearestLists {
   const float* scores() const { return scores_.data(); }  // [Q, nprobe], canonical
   int64_t count() const { return int64_t(lists_.size()); }
 
-  Visited visit(const int64_t* sizes, int64_t max_rows) const;
+  VisitCounts visit(const int64_t* sizes, int64_t max_rows) const;
 
  private:
   int64_t nprobe_;

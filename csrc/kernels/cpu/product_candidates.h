@@ -13,9 +13,9 @@ struct VisitedRow {
 };
 
 // In room for all that are pushed before some are taken.
-class Candidates {
+class WaitingRows {
  public:
-  Candidates(float* bounds, VisitedRow* rows) : bounds_(bounds), rows_(rows) {}
+  WaitingRows(float* bounds, VisitedRow* rows) : bounds_(bounds), rows_(rows) {}
 
   size_t size() const { return size_; }
 

@@ -38,8 +38,8 @@ struct Visit {
 // What the first pass knows of one query.
 struct FirstPassQuery {
   Levels levels;
-  Candidates candidates;  // bounds are less the best entries of all tables, and exact up to roundings
-  float extent = 0;       // the largest of base and offset that their bounds hold
+  WaitingRows candidates;  // bounds are less the best entries of all tables, and exact up to roundings
+  float extent = 0;        // the largest of base and offset that their bounds hold
 };
 
 // Some queries with one part of each list that they probe.
@@ -114,7 +114,7 @@ class Scan {
     for (size_t i = 0; i < found_.size(); ++i)
       first_pass_.push_back({Levels(set_, queries_, mine_.begin + int64_t(i), lists_.codes.num_codes,
                                     int64_t(1) << lists_.codes.nbits),
-                             Candidates(bounds_.get() + i * room, candidates_.get() + i * room)});
+                             WaitingRows(bounds_.get() + i * room, candidates_.get() + i * room)});
   }
 
   // Nearest lists first, so that thresholds are good early; otherwise the queries of one list together.

@@ -14,10 +14,15 @@ class HeldSearcher:
     __slots__ = ("_held",)
 
     def __init__(self) -> None:
-        self._held: tuple[tuple[int, ...], tuple[Any, ...], Any] = (), (), None
+        self._held: tuple[tuple[int, ...], tuple[Any, ...], Any]
+        self.forget()
 
     def __deepcopy__(self, memo: Any) -> HeldSearcher:
         return HeldSearcher()  # of an index that has arrays of its own
+
+    def forget(self) -> None:
+        """Let go of what is held, before it changes or goes."""
+        self._held = (), (), None
 
     def of(self, sources: tuple[Any, ...], make: Callable[[], T], versions: tuple[int, ...] = ()) -> T:
         """The searcher of these very objects; `versions` count the changes of those that may not change in place."""

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from ..._C import ListSearcher
 from ...ops.list_searcher import list_searcher
-from ...ops.search_lists import Codec, InvertedRows, range_search_lists, search_lists
+from ...ops.search_lists import InvertedRows, range_search_lists, search_lists
 from ..arrays import within_float32
+from ..codes.index_scalar_quantizer import CODECS
 from ..codes.scalar_quantizer import ScalarQuantizer
 from ..extra_metrics import extra_range_search, extra_search
 from ..flat import IndexFlat
@@ -107,19 +108,6 @@ class IndexIVFFlat(IndexIVFRows):
         return InvertedRows(*arena)
 
 
-_CODECS: dict[int, Codec] = {
-    ScalarQuantizer.QT_8bit: "bits8",
-    ScalarQuantizer.QT_8bit_uniform: "bits8",
-    ScalarQuantizer.QT_6bit: "bits6",
-    ScalarQuantizer.QT_4bit: "bits4",
-    ScalarQuantizer.QT_4bit_uniform: "bits4",
-    ScalarQuantizer.QT_fp16: "float16",
-    ScalarQuantizer.QT_bf16: "bfloat16",
-    ScalarQuantizer.QT_8bit_direct: "direct8",
-    ScalarQuantizer.QT_8bit_direct_signed: "direct8_signed",
-}
-
-
 class IndexIVFScalarQuantizer(IndexIVFRows):
     """An inverted file of scalar-quantized vectors: faiss.IndexIVFScalarQuantizer(quantizer, d, nlist, qtype, metric).
 
@@ -162,4 +150,4 @@ class IndexIVFScalarQuantizer(IndexIVFRows):
     def _inverted_rows(self, arena: Arena) -> InvertedRows:
         ranges = self.sq._ranges if self.sq._has_ranges else None
         centroids = self._all_centroids() if self.by_residual else None
-        return InvertedRows(*arena, _CODECS[self.sq.qtype], ranges, centroids)
+        return InvertedRows(*arena, CODECS[self.sq.qtype], ranges, centroids)

@@ -165,6 +165,7 @@ class IndexIVF(Level1Quantizer, Index):
         """Rows that no list takes count in ntotal all the same, as in FAISS."""
         self._require_trained("add")
         self.direct_map.check_can_add(given)
+        self._forget_held()
         ids = torch.arange(self.ntotal, self.ntotal + len(rows)) if given is None else given
         kept = list_nos >= 0
         everything = bool(kept.all())
@@ -391,12 +392,18 @@ class IndexIVF(Level1Quantizer, Index):
             raise RuntimeError(f"{operation}: lists must be below {self.nlist}, got {int(probes.max())}")
         return probes, coarse_scores
 
+    def _forget_held(self) -> None:
+        """Let go of what was made of the lists, which are about to change."""
+        self._held_searcher.forget()
+
     def _remove(self, selector: IDSelector) -> int:
+        self._forget_held()
         removed = self.direct_map.remove_ids(selector, self._lists())
         self.ntotal -= removed
         return removed
 
     def _reset(self) -> None:
+        self._forget_held()
         self.direct_map.clear()
         self._lists().reset()
         self.ntotal = 0
@@ -418,6 +425,8 @@ class IndexIVF(Level1Quantizer, Index):
 
     def _merge_from(self, other: Index, add_id: int) -> None:
         assert isinstance(other, IndexIVF)
+        self._forget_held()
+        other._forget_held()
         self._lists().merge_from(other._lists(), add_id)
         self.ntotal += other.ntotal
         other.ntotal = 0
@@ -456,6 +465,7 @@ class IndexIVF(Level1Quantizer, Index):
                 f"{self._named('replace_invlists')}: lists of nlist {self.nlist} and code_size {self.code_size} are "
                 f"needed, got {il.nlist} and {il.code_size}"
             )
+        self._forget_held()
         self.invlists, self.own_invlists = il, bool(own)
 
     def get_list_size(self, list_no: int) -> int:

@@ -46,9 +46,14 @@ class IndexIVFProductCodes(IndexIVF):
 
     def precompute_table(self) -> None:
         """Forget what was made of centroids, which may have changed."""
-        self._held_columns, self._held_terms, self._held_searcher = HeldSearcher(), HeldSearcher(), HeldSearcher()
+        self._forget_held()
+        self._held_columns.forget()
         if self.use_precomputed_table == 0 and self.by_residual and self._coarse().metric_type == METRIC_L2:
             self.use_precomputed_table = 1
+
+    def _forget_held(self) -> None:
+        super()._forget_held()
+        self._held_terms.forget()
 
     def _training_rows(self) -> int | None:
         return int(self.pq.cp.max_points_per_centroid) * self.pq.ksub
