@@ -128,6 +128,7 @@ def test_mining_behind_a_batch_finds_what_mining_in_a_list_finds() -> None:
         (lambda b: b.add(torch.ones(2, 2), torch.ones(2)), TypeError, "ids must be integers, got float32"),
         (lambda b: b.add([[1.0, 2.0]], torch.ones(1, dtype=int)), TypeError, "embeddings must be a torch tensor"),
         (lambda b: b.joined(torch.ones(2, 2).double(), torch.ones(2, dtype=int)), TypeError, "joined: embeddings"),
+        (lambda b: b.drop([3]), TypeError, "MemoryBank.drop: ids must be a torch tensor"),
         (lambda b: b.drop_older_than(-1), ValueError, "age must be an int of at least 0, got -1"),
         (lambda _: MemoryBank(0, 2), ValueError, "capacity must be at least 1, got 0"),
         (lambda _: MemoryBank(2.0, 2), TypeError, "capacity must be an int, got float"),

@@ -15,8 +15,8 @@ _NEVER = -1  # the step of a place that holds nothing
 class MemoryBank:
     """The last embeddings that were added, with their ids: the cross-batch memory of XBM, arXiv 1912.06798.
 
-    A ring on one device: what is added takes the place of the oldest. Nothing here waits for a CUDA device but what
-    gives back a compact copy: `len`, `embeddings` and `ids`.
+    A ring on one device: what is added takes the place of the oldest. What gives back a compact copy waits for a CUDA
+    device (`len`, `embeddings`, `ids`); `add`, `joined` and the drops do not.
 
     Args:
         capacity: N, the most entries.
@@ -123,9 +123,10 @@ class MemoryBank:
             raise ValueError(f"MemoryBank.drop_older_than: age must be an int of at least 0, got {age!r}")
         self._steps.masked_fill_(self._steps < self.step - age, _NEVER)
 
-    def drop(self, ids: Tensor) -> None:
-        """Drop every entry with one of these ids, [m] integers; unknown ids are fine."""
-        self._steps.masked_fill_(torch.isin(self._ids, ids.to(self.device)), _NEVER)
+    def drop(self, ids: Array) -> None:
+        """Drop every entry with one of these ids, [m] integers; unknown ids are fine. Raises TypeError for others."""
+        unwanted = to_tensor("MemoryBank.drop", "ids", ids, INTEGERS).to(self.device)
+        self._steps.masked_fill_(torch.isin(self._ids, unwanted), _NEVER)
 
     def clear(self) -> None:
         """Drop every entry."""

@@ -16,7 +16,7 @@ Similarity = Literal["cosine", "ip"]
 OP = "mine_dataset"
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # NV-Retriever, arXiv 2407.15831, section 3: its names, with the values that its ablation found best.
+    # The methods of NV-Retriever, arXiv 2407.15831, by its names. The numbers are starting points.
     "naive-topk": {},
     "topk-shifted": {"range_min": 10},
     "topk-abs": {"max_score": 0.7},
