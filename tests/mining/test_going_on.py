@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import pytest
+import torch
 from models import FakeCrossEncoder, FakeEncoder
 
 from fastret.mining import MiningSummary, mine_dataset
@@ -134,3 +135,10 @@ def test_a_summary_counts(pairs: datasets.Dataset, tmp_path: Path) -> None:
     assert 0 < summary.queries_short_of_negatives < summary.queries
     assert summary.mean_negative_score >= 0.5
     assert "too few negatives were within the limits for" in str(summary)
+
+
+def test_json_lines_have_no_room_for_images(tmp_path: Path) -> None:
+    rows = {"Image": ["query 1"], "picture": [b"..."]}
+    embeddings = {"query_embeddings": torch.ones(1, 2), "corpus_embeddings": torch.ones(1, 2)}
+    with pytest.raises(ValueError, match=re.escape("images need a .parquet file, got mined.jsonl")):
+        mine_dataset(rows, out=tmp_path / "mined.jsonl", **embeddings)

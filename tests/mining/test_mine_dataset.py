@@ -164,6 +164,9 @@ def test_images_are_loaded_again_as_images(tmp_path: Path) -> None:
                                    cache_dir=str(tmp_path / "cache"))  # fmt: skip
     assert len(loaded) == mined.rows == 30
     assert isinstance(loaded.features["negative"], datasets.Image)
+    # What was mined can be mined again: its images are read as files, of which equal ones are one document.
+    again = mine_dataset(loaded, corpus_embeddings=torch.ones(30, 2), query_embeddings=torch.ones(30, 2), **QUIET)
+    assert isinstance(again.features["negative"], datasets.Image) and len(again) > 0
     assert loaded[0]["image"].size == (4, 4) and {row["negative"].size for row in loaded} <= {
         (4 + i, 4) for i in range(5)
     }

@@ -50,9 +50,10 @@ class Miner:
         self._own_documents = torch.tensor(pairs.own_documents()) if options.exclude_self else None
         random_or_rescored = options.sampling_strategy == "random" or rescorer is not None
         self._widens = options.range_max is None and not random_or_rescored
-        self._last_rank = options.last_rank(pairs.max_positives, rescorer is not None)
-        if options.sampling_strategy == "top":
-            self._last_rank = options.range_min + options.num_negatives
+        self._range_max = options.last_rank(pairs.max_positives, rescorer is not None)
+        # "top" looks no further than what it takes.
+        hardest = options.range_min + options.num_negatives
+        self._columns = hardest if options.sampling_strategy == "top" else self._range_max
 
     def mine(self, first: int, last: int) -> list[Mined]:
         """The negatives of the queries first ... last - 1."""
@@ -62,7 +63,7 @@ class Miner:
         # Of several positives the least similar one sets the margin, as in sentence-transformers.
         worst = torch.tensor([min(scores) for scores in positive_scores], dtype=torch.float64)
         # As many more as there are positives, which are candidates too until they are known.
-        width = options.last_rank(self._pairs.max_positives, self._rescorer is not None) + self._pairs.max_positives
+        width = self._range_max + self._pairs.max_positives
         scores, ids = self._ranked(numbers, queries, self._ceilings(worst), width)
         return [
             self._chosen(number, own, found_ids, found_scores)
@@ -95,7 +96,7 @@ class Miner:
         return ceilings
 
     def _ranked(self, numbers: Tensor, queries: Tensor, ceilings: Tensor, width: int) -> tuple[Tensor, Tensor]:
-        """Scores and documents [B, last_rank] within the limits, best first, then -inf and -1.
+        """Scores and documents [B, columns] within the limits, best first, then -inf and -1.
 
         They are chosen from the `width` best documents of each query, and from more for queries that would get too
         few, where nobody set a last rank.
@@ -111,12 +112,12 @@ class Miner:
         scores, ids = self._candidates(numbers, queries, width)
         lowest = scores[:, -1]
         least = -torch.inf if self._options.min_score is None else self._options.min_score
-        within = (ids >= 0) & (scores.double() <= ceilings[:, None]) & (scores.double() >= least)
+        within = (scores > -torch.inf) & (scores.double() <= ceilings[:, None]) & (scores.double() >= least)
         if not self._options.include_positives:
             within &= ~self._are_positives(numbers, ids)
         scores, order = scores.masked_fill(~within, -torch.inf).sort(dim=1, descending=True, stable=True)
         ids = ids.masked_fill(~within, -1).gather(1, order)
-        missing = (0, self._last_rank - width)  # negative where there are too many
+        missing = (0, self._columns - width)  # negative where there are too many
         scores, ids = F.pad(scores, missing, value=-torch.inf), F.pad(ids, missing, value=-1)
         if self._widens and width < self._index.ntotal:
             short = (ids[:, -1] < 0) & (lowest.double() >= least)

@@ -105,7 +105,7 @@ def mine_dataset(
             what its cross_encoder does, only by its name.
 
     Returns:
-        The `datasets.Dataset`; with `out` the `MiningSummary` instead: `datasets.load_dataset("parquet",
+        The `datasets.Dataset` (`pip install datasets`); with `out` the `MiningSummary` instead: `datasets.load_dataset("parquet",
         data_files=out)` loads it.
 
     Raises:

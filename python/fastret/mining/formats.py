@@ -34,7 +34,7 @@ class Format:
 
     @property
     def has_images(self) -> bool:
-        return '"Image"' in json.dumps(self.features)
+        return not all(isinstance(side[0], str) for side in (self._pairs.queries, self._pairs.corpus))
 
     @property
     def num_negatives(self) -> int:

@@ -69,8 +69,8 @@ def read_pairs(
     positive_name = _column(columns, "positive_column_name", positive_column_name, columns[1])
     if anchor_name == positive_name:
         raise ValueError(f"{OP}: queries and positives must be two columns, got {anchor_name!r} for both")
-    anchors = _cells(dataset[anchor_name], anchor_name)
-    positives = _cells(dataset[positive_name], positive_name)
+    anchors = _cells(_values(dataset, anchor_name), anchor_name)
+    positives = _cells(_values(dataset, positive_name), positive_name)
     if len(anchors) != len(positives):
         raise ValueError(f"{OP}: columns must be equally long, got {len(anchors)} and {len(positives)}")
     if not anchors:
@@ -108,13 +108,22 @@ def _column(columns: list[str], argument: str, name: str | None, default: str) -
     return name or default
 
 
+def _values(dataset: Any, column: str) -> Iterable[Any]:
+    """The cells of a column; images of `datasets` as their files, which take less memory than their pixels."""
+    feature: Any = getattr(dataset, "features", {}).get(column)
+    if getattr(feature, "decode", False):
+        dataset = dataset.cast_column(column, type(feature)(decode=False))
+    return dataset[column]  # type: ignore[no-any-return]
+
+
 def _cells(values: Iterable[Any], name: str) -> list[Cell]:
     return [_cell(value, f"row {row} of {name!r}") for row, value in enumerate(values)]
 
 
 def _cell(value: Any, place: str) -> Cell:
     if isinstance(value, Mapping) and value.keys() <= {"bytes", "path"}:  # an image of `datasets`, not decoded
-        value = value.get("bytes") or Path(value["path"])
+        path = value.get("path")
+        value = value.get("bytes") or (path and Path(path))
     if isinstance(value, str):
         if not value.strip():
             raise ValueError(f"{OP}: {place} is an empty text")
