@@ -105,8 +105,8 @@ def mine_dataset(
             what its cross_encoder does, only by its name.
 
     Returns:
-        The `datasets.Dataset` (`pip install datasets`); with `out` the `MiningSummary` instead: `datasets.load_dataset("parquet",
-        data_files=out)` loads it.
+        The `datasets.Dataset` (`pip install datasets`); with `out` the `MiningSummary` instead:
+        `datasets.load_dataset("parquet", data_files=out)` loads what was written.
 
     Raises:
         ValueError, TypeError: options, columns, cells, embeddings or scores that are none, in one sentence; a run in
