@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,14 +81,24 @@ def test_set_isa_refuses_an_unknown_set_and_keeps_the_current_one() -> None:
 
 
 def test_the_stub_names_exactly_what_the_native_module_has() -> None:
-    functions = {node.name: node for node in ast.parse(STUB.read_text()).body if isinstance(node, ast.FunctionDef)}
-    public = {name for name, value in inspect.getmembers(_C) if callable(value) and not name.startswith("_")}
-    assert set(functions) == public
-    for name, node in functions.items():
-        signature = (getattr(_C, name).__doc__ or "").splitlines()[0]  # pybind11 writes it there
-        arguments = [argument.arg for argument in node.args.args]
-        written = signature[signature.index("(") + 1 : signature.rindex(") ->")]
-        assert [part.split(":")[0].strip() for part in written.split(",") if part.strip()] == arguments, name
+    named = {node.name: node for node in ast.parse(STUB.read_text()).body if hasattr(node, "name")}
+    assert set(named) == {name for name, value in inspect.getmembers(_C) if callable(value) and name[0] != "_"}
+    for name, node in named.items():
+        if isinstance(node, ast.FunctionDef):
+            assert_stub(getattr(_C, name), node)
+            continue
+        methods = {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
+        assert set(methods) - {"__init__"} == {method for method in vars(getattr(_C, name)) if method[0] != "_"}, name
+        for method_name, method in methods.items():
+            if not method.decorator_list:  # else a property, or one of several signatures
+                assert_stub(getattr(getattr(_C, name), method_name), method)
+
+
+def assert_stub(function: object, node: ast.FunctionDef) -> None:
+    signature = (function.__doc__ or "").splitlines()[0]  # pybind11 writes it there
+    arguments = [argument.arg for argument in node.args.args]
+    written = signature[signature.index("(") + 1 : signature.rindex(") ->")]
+    assert re.findall(r"(?:^|, )(\w+)(?::|$|,)", written) == arguments, node.name
 
 
 def test_the_version_is_the_distributions() -> None:

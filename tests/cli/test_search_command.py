@@ -328,7 +328,7 @@ def test_what_cannot_be_searched_is_named(tmp_path: Path, run: Run, queries: Pat
 
     (tmp_path / "hnsw.faiss").write_bytes(b"IHNf" + bytes(40))
     assert sentence("hnsw.faiss") == (
-        "read_index: hnsw.faiss was truncated, altered or is no index: 8 bytes are promised behind byte 37, 7 are left"
+        "read_index: hnsw.faiss was truncated, altered or is no index: it ends at byte 44, 1 more are promised"
     )
 
     (tmp_path / "empty").mkdir()
