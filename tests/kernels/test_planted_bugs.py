@@ -298,10 +298,13 @@ PLANTED_BUGS = {
         "cpu/list_search.cpp",
     ),
     "of equal scores the larger id comes first": PlantedBug(
-        "cpu/list_search.cpp",
+        "cpu/found_rows.h",
         "return ranks_before(value, id, other.value, other.id)",
         "return ranks_before(value, other.id, other.value, id)",
         "list_search",
+    ),
+    "thresholds of cosine are not in the scale of the pass": PlantedBug(
+        "cpu/list_search.cpp", "std::sqrt(square) * value", "value", "list_search"
     ),
     "hidden rows are found by the exact scan": PlantedBug(
         "cpu/list_scan.h",
