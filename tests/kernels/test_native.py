@@ -16,7 +16,7 @@ SEARCH_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PAT
 GROUPS = (
     "primitives", "first_pass", "tiles", "error_bound", "extra_scores", "candidates", "search", "search_in_threads",
     "range_search", "list_search", "select_k", "pairwise_scores", "pair_scores", "unit_rows", "hamming", "hnsw",
-    "product_codes",
+    "product_codes", "contrastive",
 )  # fmt: skip
 
 
@@ -90,6 +90,6 @@ def test_every_group_is_run(address_build: Path) -> None:
 
 
 def test_threads_share_nothing_unguarded(thread_build: Path) -> None:
-    groups = ("search_in_threads", "list_search", "select_k", "hamming", "hnsw", "product_codes")
+    groups = ("search_in_threads", "list_search", "select_k", "hamming", "hnsw", "product_codes", "contrastive")
     result = run(thread_build / "native_tests", *groups)
     assert result.returncode == 0, result.stderr

@@ -89,6 +89,6 @@ class ContrastivePass:
             if columns is None or number > 0:
                 contrastive_gradient_(tile, coefficients, score_products=products)
             else:
-                limits = self.columns and self.columns.limits
+                limits = None if self.columns is None else self.columns.limits
                 contrastive_gradient_(tile, coefficients, columns, limits, products)
             block.send_back(begin, end, tile.scores)

@@ -81,8 +81,9 @@ def info_nce(
             queries have the id of their positive, of which there is one at most. query_ids alone, without labels:
             keys have the id of their query.
         false_negative_margin: a candidate that scores above the positive's score - false_negative_margin is no
-            negative: it may be a positive that nobody knows of. With "relative" above score - false_negative_margin * |score|
-            (NV-Retriever, arXiv 2407.15831). Of several positives the least similar one's score counts.
+            negative: it may be a positive that nobody knows of. With "relative" what scores above the positive's
+            score - false_negative_margin * |score| (NV-Retriever, arXiv 2407.15831). Of several positives the least
+            similar one's score counts.
         guide: vectors [Q, G] and [N, G], and [Q, M, G] beside hard_negatives [Q, M, D], of another model, whose
             scores make that limit and are compared with it instead (GISTEmbed, arXiv 2402.16829).
             false_negative_margin is then 0 by default.
@@ -95,7 +96,8 @@ def info_nce(
             keys, in one softmax (GTE, arXiv 2308.03281). With `symmetric` in both.
         matryoshka: dimensions (or these with weights; default 1): the weighted sum of the losses of vectors that are
             cut to so many and then normalised (arXiv 2205.13147).
-        return_topk: also tell so many of the highest-scoring in-batch negatives of each query (those of all dimensions).
+        return_topk: also tell so many of the highest-scoring in-batch negatives of each query, by the largest of the
+            matryoshka dimensions.
         reduction: "mean", "sum", or "none": [Q]; with `symmetric` of queries and keys that are pairs.
 
     Returns:

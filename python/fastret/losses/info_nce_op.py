@@ -80,10 +80,16 @@ def info_nce_op(
         loss = share * (losses.sum() + key_weights * work.key_softmax.losses().sum())
 
     inverse = 1 / temperature.double()
-    gradients = [made(one, queries) for one in (work.batch.queries, work.batch.keys, work.batch.hard)]
-    gradients.append(-inverse * work.score_products() if wanted[3] else queries.new_empty(0))
-    loss = loss.to(torch.promote_types(queries.dtype, torch.float32))
-    return loss, *gradients, share * inverse, hardest_scores, hardest_ids
+    return (
+        loss.to(torch.promote_types(queries.dtype, torch.float32)),
+        made(work.batch.queries, queries),
+        made(work.batch.keys, queries),
+        made(work.batch.hard, queries),
+        -inverse * work.score_products() if wanted[3] else queries.new_empty(0),
+        share * inverse,
+        hardest_scores,
+        hardest_ids,
+    )
 
 
 @info_nce_op.register_fake

@@ -95,7 +95,8 @@ class InfoNCEPass:
             return None
         left, right = (one.rows if one.guide is None else one.guide for one in (anchors, candidates))
         scores = [
-            (left[part[0]].double() * right[part[1]].double()).sum(1) for part in pairs.split(PAIRS_AT_ONCE, dim=1)
+            (left[rows].double() * right[columns].double()).sum(1)
+            for rows, columns in torch.split(pairs, PAIRS_AT_ONCE, dim=1)
         ]
         least = left.new_full((left.shape[0],), torch.inf, dtype=torch.float64)
         least = least.scatter_reduce(0, pairs[0], torch.cat(scores), "amin")

@@ -85,7 +85,7 @@ def shares(losses: Tensor, reduction: str, counted: Tensor, weights: Tensor | No
 
 def _once(loss: str, gradient: Tensor, source: Tensor) -> Tensor:
     """The gradient, through which no second backward pass can go."""
-    return _Once.apply(gradient, source, loss) if torch.is_grad_enabled() else gradient  # type: ignore[no-untyped-call, no-any-return]
+    return _Once.apply(gradient, source, loss) if torch.is_grad_enabled() else gradient  # type: ignore[no-untyped-call]
 
 
 class _Once(torch.autograd.Function):

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from ..ops.contrastive_reference import contrastive_losses
 
-_Block: TypeAlias = "tuple[Tensor, Tensor, Tensor | None, Tensor]"  # scores, judged, positive, present
+_Block: TypeAlias = "tuple[Tensor, Tensor, Tensor]"  # scores, what they are judged by, presence: [R, C] each
 
 
 def info_nce(
@@ -58,26 +58,26 @@ def info_nce(
     def direction(vectors: list[Tensor], others: list[Tensor], positive: Tensor, own: bool, of_others: bool) -> Tensor:
         """[R] of anchors: vectors and others are those compared and those judged, ids last."""
         (a, judge_a, ids_a), (b, judge_b, ids_b) = vectors, others
-        blocks: list[_Block] = [(a @ b.T, judge_a @ judge_b.T, positive, ids_a[:, None] != ids_b)]
+        blocks: list[_Block] = [(a @ b.T, judge_a @ judge_b.T, ids_a[:, None] != ids_b)]
         if hard_negatives is not None and a is queries:
             blocks.append(_own_negatives(a, b, judge_a, judge_b, hard_negatives, guide, positive, ids_a, ids_b))
         if own:
-            blocks.append((a @ a.T, judge_a @ judge_a.T, None, ids_a[:, None] != ids_a))
+            blocks.append((a @ a.T, judge_a @ judge_a.T, ids_a[:, None] != ids_a))
         if of_others:
             p = positive.int().argmax(1)
-            blocks.append((b[p] @ b.T, judge_b[p] @ judge_b.T, None, ids_b[p][:, None] != ids_b))
-        scores, judged, present = (torch.cat([block[i] for block in blocks], 1) for i in (0, 1, 3))
-        positive = torch.cat([torch.zeros_like(s, dtype=torch.bool) if p is None else p for s, _, p, _ in blocks], 1)
+            blocks.append((b[p] @ b.T, judge_b[p] @ judge_b.T, ids_b[p][:, None] != ids_b))
+        scores, judged, present = (torch.cat(parts, 1) for parts in zip(*blocks, strict=True))
+        positive = torch.nn.functional.pad(positive, (0, scores.shape[1] - positive.shape[1]))
         if false_negative_margin is not None or guide is not None:
             least = torch.where(positive, judged, torch.inf).amin(1, keepdim=True)
             share = least.abs() if false_negative_mode == "relative" else 1
             present = present & (judged <= least - (false_negative_margin or 0) * share)
         return contrastive_losses(scores, positive, present, temperature, margin, hardness, label_smoothing)
 
-    guides = (queries.detach(), keys.detach()) if guide is None else guide
+    judges = (queries.detach(), keys.detach()) if guide is None else guide
     no_ids = torch.arange(len(queries)), len(queries) + torch.arange(len(keys))
     ids = no_ids if query_ids is None or key_ids is None else (query_ids, key_ids)
-    of_queries, of_keys = ([v, g, i] for v, g, i in zip((queries, keys), guides, ids, strict=False))
+    of_queries, of_keys = ([queries, judges[0], ids[0]], [keys, judges[1], ids[1]])
     losses = direction(of_queries, of_keys, positive, query_query, key_key)
     if reduction == "mean":
         losses = losses.sum() / positive.any(1).sum().clamp_min(1)
@@ -108,7 +108,7 @@ def _own_negatives(
     if hard_negatives.is_floating_point():
         scores = torch.einsum("qd,qmd->qm", a, hard_negatives)
         judged = scores.detach() if guide is None else torch.einsum("qd,qmd->qm", judge_a, guide[2])
-        return scores, judged, None, torch.ones_like(scores, dtype=torch.bool)
+        return scores, judged, torch.ones_like(scores, dtype=torch.bool)
     rows = hard_negatives.clamp_min(0)
     present = (hard_negatives >= 0) & ~positive.gather(1, rows) & (ids_a[:, None] != ids_b[rows])
-    return (a @ b.T).gather(1, rows), (judge_a @ judge_b.T).gather(1, rows), None, present
+    return (a @ b.T).gather(1, rows), (judge_a @ judge_b.T).gather(1, rows), present

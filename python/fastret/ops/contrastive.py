@@ -82,8 +82,9 @@ def contrastive_gradient_(
 def sigmoid_tile_(tile: Tile, bias: Tensor, weights: Tensor, sums: Tensor, gradient: bool) -> None:
     """Add the pairwise sigmoid losses of the rows of a tile, which has no limits, to sums[0].
 
-    With `gradient` the scores become the gradient of the losses times weights [R] float64, over scales[1]. The losses are defined in `contrastive_reference.sigmoid_losses`. bias [1] float64; sums [3, R] float64: sums[1] +=
-    sums of the gradient, sums[2] += sums of gradient times score.
+    With `gradient` the scores become the gradient of the losses times weights [R] float64, over scales[1]. The
+    losses are defined in `contrastive_reference.sigmoid_losses`. bias [1] float64; sums [3, R] float64: sums[1] += sums
+    of the gradient, sums[2] += sums of gradient times score.
     """
     lists = tile.positives or (None, None)
     torch.ops.fastret.sigmoid_tile_(tile.scores, tile.scales, bias, *lists, weights, *sums, gradient)

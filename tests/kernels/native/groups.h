@@ -20,6 +20,7 @@ void test_pair_scores();
 void test_hamming();
 void test_hnsw();
 void test_product_codes();
+void test_contrastive();
 
 struct Group {
   const char* name;
@@ -44,6 +45,7 @@ constexpr Group kGroups[] = {
     {"hamming", test_hamming},
     {"hnsw", test_hnsw},
     {"product_codes", test_product_codes},
+    {"contrastive", test_contrastive},
 };
 
 }  // namespace fastret::test
