@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .blocks import Vectors
 from .info_nce_pass import Batch, InfoNCEPass, Options
-from .made_gradients import fake_results, made, register_made_gradients, shares
+from .made_gradients import fake_results, kept_factor, made, register_made_gradients, shares
 
 
 @torch.library.custom_op("fastret::info_nce", mutates_args=())
@@ -40,8 +40,7 @@ def info_nce_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """-> loss; of each source the gradient over `factor`, empty where it is not wanted; factor []; hardest scores, ids.
 
-    16-bit gradients are kept over the factor 1 / (temperature * rows), so that small ones do not vanish before a
-    GradScaler enlarges them. Without reduction gradients can only be made with weights [Q], the gradient of the losses.
+    Without reduction gradients can only be made with weights [Q], the gradient of the losses.
     """
     work = InfoNCEPass(
         Batch(
@@ -80,13 +79,15 @@ def info_nce_op(
         loss = share * (losses.sum() + key_weights * work.key_softmax.losses().sum())
 
     inverse = 1 / temperature.double()
+    factor = kept_factor(share * inverse, queries.dtype)
+    scale = share * inverse / factor
     return (
         loss.to(torch.promote_types(queries.dtype, torch.float32)),
-        made(work.batch.queries, queries),
-        made(work.batch.keys, queries),
-        made(work.batch.hard, queries),
-        -inverse * work.score_products() if wanted[3] else queries.new_empty(0),
-        share * inverse,
+        made(work.batch.queries, scale, queries),
+        made(work.batch.keys, scale, queries),
+        made(work.batch.hard, scale, queries),
+        -inverse * work.score_products() * scale if wanted[3] else queries.new_empty(0),
+        factor,
         hardest_scores,
         hardest_ids,
     )

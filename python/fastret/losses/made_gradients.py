@@ -20,11 +20,14 @@ _REDUCTION = -3  # from there on: reduction, wanted, weights
 def register_made_gradients(op: Any, loss: str) -> None:
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # zeros for them would take as much memory as the gradients
         tensors = (one if isinstance(one, Tensor) else None for one in inputs)
         ctx.save_for_backward(*tensors, *output[1 : SOURCES + 2])
         ctx.settings = [None if isinstance(one, Tensor) else one for one in inputs]
 
-    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return (None,) * len(ctx.settings)
         count, saved = len(ctx.settings), ctx.saved_tensors
         inputs = [setting if tensor is None else tensor for tensor, setting in zip(saved, ctx.settings, strict=False)]
         *gradients, factor = saved[count:]
@@ -36,7 +39,7 @@ def register_made_gradients(op: Any, loss: str) -> None:
         else:
             factor = factor * grad
         found = [
-            _once(loss, gradient * factor, source).to(source.dtype) if wanted else None
+            _once(loss, _times(gradient, factor), source).to(source.dtype) if wanted else None
             for gradient, source, wanted in zip(gradients, inputs, needed, strict=False)
         ]
         return *found, *(None for _ in range(count - SOURCES))
@@ -50,11 +53,19 @@ def wanted_gradients(sources: list[Tensor | None], reduction: str) -> list[bool]
     return [made and one is not None and one.requires_grad for one in sources]
 
 
-def made(vectors: Vectors | None, like: Tensor) -> Tensor:
-    """The gradient of some vectors in their dtype; empty where it is not wanted."""
+def kept_factor(scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """What of the scale of the gradients is left to the backward pass.
+
+    All of it in 16 bits, where gradients of 1 / rows could vanish before a GradScaler's factor enlarges them.
+    """
+    return scale if dtype.itemsize == 2 else torch.ones_like(scale)
+
+
+def made(vectors: Vectors | None, scale: Tensor, like: Tensor) -> Tensor:
+    """The gradient of some vectors times scale, in their dtype; empty where it is not wanted."""
     if vectors is None or vectors.gradient is None:
         return like.new_empty(0)
-    return vectors.gradient.to(vectors.rows.dtype)
+    return vectors.gradient.mul_(scale).to(vectors.rows.dtype)
 
 
 def fake_results(sources: list[Tensor | None], reduction: str, wanted: list[bool]) -> list[Tensor]:
@@ -81,6 +92,14 @@ def shares(losses: Tensor, reduction: str, counted: Tensor, weights: Tensor | No
         return one, one
     largest = weights.double().abs().amax()
     return largest, torch.where(largest > 0, weights.double() / largest, 0)
+
+
+def _times(gradient: Tensor, factor: Tensor) -> Tensor:
+    # A loss is mostly differentiated by itself: its gradients are ready then, and no second copy of them is needed. A
+    # device would have to be waited for, and a traced tensor (of a subclass) has no value.
+    if type(factor) is Tensor and factor.device.type == "cpu" and factor == 1:
+        return gradient
+    return gradient * factor
 
 
 def _once(loss: str, gradient: Tensor, source: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..ops.contrastive import Tile, sigmoid_tile_
 from .blocks import Block, Vectors, chunks
 from .column_lists import lists_of_pairs, positive_pairs
-from .made_gradients import fake_results, made, register_made_gradients, shares
+from .made_gradients import fake_results, kept_factor, made, register_made_gradients, shares
 
 
 @torch.library.custom_op("fastret::sigmoid_loss", mutates_args=())
@@ -40,14 +40,16 @@ def sigmoid_loss_op(
             block.send_back(begin, end, scores)
     losses, biases, products = sums
     loss = losses if reduction == "none" else share * losses.sum()
-    gradients = [
-        made(block.anchors, queries),
-        made(block.candidates, queries),
-        -inverse * products.sum() if wanted[2] else queries.new_empty(0),
-        # Over the factor, as all.
-        biases.sum() / inverse if wanted[3] else queries.new_empty(0),
-    ]
-    return loss.to(torch.promote_types(queries.dtype, torch.float32)), *gradients, share * inverse
+    factor = kept_factor(share * inverse, queries.dtype)
+    scale = share * inverse / factor
+    return (
+        loss.to(torch.promote_types(queries.dtype, torch.float32)),
+        made(block.anchors, scale, queries),
+        made(block.candidates, scale, queries),
+        -inverse * products.sum() * scale if wanted[2] else queries.new_empty(0),
+        biases.sum() * share / factor if wanted[3] else queries.new_empty(0),
+        factor,
+    )
 
 
 @sigmoid_loss_op.register_fake
