@@ -54,10 +54,15 @@ def label_columns(loss: str, labels: Tensor | None, queries: Tensor, keys: Tenso
             )
         return torch.arange(count, device=queries.device)[:, None]
     axes = (count,) if isinstance(labels, Tensor) and labels.dim() == 1 else (count, None)
-    columns = integers(loss, "labels", labels, axes).reshape(count, -1)
-    if columns.device.type == "cpu" and not torch.compiler.is_compiling() and bool((columns >= num_keys).any()):
-        raise ValueError(f"{loss}: labels must be rows of the {num_keys} keys, got {int(columns.max())}")
-    return columns
+    columns = integers(loss, "labels", labels, axes).reshape(count, -1 if count else 1)
+    return rows_of_keys(loss, "labels", columns, keys)
+
+
+def rows_of_keys(loss: str, name: str, rows: Tensor, keys: Tensor) -> Tensor:
+    """The rows, once they are known to be below N: not on a device, which would have to be waited for."""
+    if rows.device.type == "cpu" and not torch.compiler.is_compiling() and bool((rows >= len(keys)).any()):
+        raise ValueError(f"{loss}: {name} must be rows of the {len(keys)} keys, got {int(rows.max())}")
+    return rows
 
 
 def number(loss: str, name: str, value: float, least: float = -math.inf, below: float = math.inf) -> float:

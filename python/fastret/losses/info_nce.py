@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..ops.arrays import check_k
 from .checks import (
     check_reduction,
     check_same_dim,
@@ -17,6 +18,7 @@ from .checks import (
     integers,
     label_columns,
     number,
+    rows_of_keys,
     scalar,
 )
 from .info_nce_op import info_nce_op
@@ -112,7 +114,7 @@ def info_nce(
     check_vectors(_LOSS, "keys", keys)
     check_same_dim(_LOSS, queries, "keys", keys)
     columns = label_columns(_LOSS, labels, queries, keys)
-    hard, choice = _hard_negatives(hard_negatives, queries)
+    hard, choice = _hard_negatives(hard_negatives, queries, keys)
     ids = _ids(query_ids, key_ids, columns, labels is None, queries, keys)
     guides = _guides(guide, queries, keys, hard)
     if guide is not None and false_negative_margin is None:
@@ -126,6 +128,7 @@ def info_nce(
         raise ValueError(f"{_LOSS}: reduction 'none' with symmetric needs as many queries as keys and no labels")
     if false_negative_mode not in ("absolute", "relative"):
         raise ValueError(f"{_LOSS}: false_negative_mode must be 'absolute' or 'relative', got {false_negative_mode!r}")
+    topk = check_k(_LOSS, return_topk, "return_topk")
     settings = (
         None if false_negative_margin is None else number(_LOSS, "false_negative_margin", false_negative_margin),
         false_negative_mode == "relative",
@@ -152,21 +155,24 @@ def info_nce(
         return loss, scores, rows
 
     if matryoshka is None:
-        loss, scores, rows = loss_of(None, return_topk)
+        loss, scores, rows = loss_of(None, topk)
     else:
         weights = _matryoshka(matryoshka, queries.shape[1])
-        found = [loss_of(dim, return_topk if dim == max(weights) else 0) for dim in weights]
+        found = [loss_of(dim, topk if dim == max(weights) else 0) for dim in weights]
         loss = torch.stack([weight * one[0] for weight, one in zip(weights.values(), found, strict=True)]).sum(0)
         _, scores, rows = found[list(weights).index(max(weights))]
-    return InfoNCEResult(loss, scores, rows) if return_topk else loss
+    return InfoNCEResult(loss, scores, rows) if topk else loss
 
 
-def _hard_negatives(hard_negatives: Tensor | None, queries: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _hard_negatives(
+    hard_negatives: Tensor | None, queries: Tensor, keys: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
     """As vectors or as rows of the keys."""
     if hard_negatives is None:
         return None, None
     if not isinstance(hard_negatives, Tensor) or not hard_negatives.is_floating_point():
-        return None, integers(_LOSS, "hard_negatives", hard_negatives, (queries.shape[0], None))
+        rows = integers(_LOSS, "hard_negatives", hard_negatives, (queries.shape[0], None))
+        return None, rows_of_keys(_LOSS, "hard_negatives", rows, keys)
     check_vectors(_LOSS, "hard_negatives", hard_negatives, axes=3)
     check_same_dim(_LOSS, queries, "hard_negatives", hard_negatives)
     if len(hard_negatives) != len(queries):

@@ -125,13 +125,14 @@ class InfoNCEPass:
         """Scores of the anchors with each other, and of the other sides of their pairs with each other."""
         hardness, blocks = self._options.hardness, list[Block]()
         for own in (anchors, others):
-            if not (self._options.query_query if own is self.batch.queries else self._options.key_key):
+            wanted = self._options.query_query if own is self.batch.queries else self._options.key_key
+            if not wanted or not own.rows.shape[0]:
                 continue
             ids = self._ids(own)
             if own is anchors:
                 blocks.append(Block(own, own, hardness, excluded=same_ids(ids, ids)))
             else:
-                partners = torch.full_like(anchors.rows[:, 0], -1, dtype=torch.int64)
+                partners = pairs.new_full((anchors.rows.shape[0],), -1)
                 partners[pairs[0]] = pairs[1]
                 partner_ids = ids[partners.clamp_min(0)]
                 blocks.append(Block(own, own, hardness, excluded=same_ids(partner_ids, ids), anchor_rows=partners))
