@@ -354,6 +354,37 @@ PLANTED_BUGS = {
     "AVX-512, extra scores: absolute values keep their sign": PlantedBug(
         "cpu/extra_scores_avx512.cpp", "_mm512_abs_pd(a.v)", "a.v", "extra_scores", "", "avx512"
     ),
+    # Contrastive losses.
+    "contrastive: a limit bounds the positive, too": PlantedBug(
+        "cpu/contrastive.cpp", "for (const Positive& positive : positives_) scores_", "if (false) for (const Positive& "
+        "positive : positives_) scores_", "contrastive",
+    ),
+    "contrastive: a candidate at its limit is dropped": PlantedBug(
+        "cpu/contrastive_rows.h", "limit < V::load(c.judge + i), V(-kInfinity), V::load(c.scores + i) * V(c.scale)",
+        "V::load(c.judge + i) < limit, V::load(c.scores + i) * V(c.scale), V(-kInfinity)", "contrastive",
+        "cpu/contrastive.cpp",
+    ),
+    "contrastive: an earlier tile's sum keeps its scale": PlantedBug(
+        "cpu/contrastive.cpp", "stat(kExpSum) * std::exp(stat(kLargest) - double(largest))", "stat(kExpSum)",
+        "contrastive",
+    ),
+    "contrastive: candidates beyond the row count": PlantedBug(
+        "cpu/contrastive.cpp", "std::fill(scores_.begin() + tile_.columns, scores_.end(), -kInfinity);", "",
+        "contrastive",
+    ),
+    "contrastive: the gradient as an anchor is missing": PlantedBug(
+        "cpu/contrastive.cpp", "T(of_anchor + columns.gradient(positive.column, positive.worth))", "T(of_anchor)",
+        "contrastive",
+    ),
+    "contrastive: the logarithm stops too early": PlantedBug(
+        "cpu/contrastive_rows.h", "p = p * square + V(1.0f / 3);", "", "contrastive", "cpu/contrastive.cpp"
+    ),
+    "AVX2, contrastive: the upper lanes are the lower ones": PlantedBug(
+        "cpu/contrastive_avx2.cpp", "_mm256_loadu_ps(source + 8)", "_mm256_loadu_ps(source)", "contrastive", "", "avx2"
+    ),
+    "AVX-512, contrastive: equal is not what equals": PlantedBug(
+        "cpu/contrastive_avx512.cpp", "_CMP_EQ_OQ", "_CMP_LT_OQ", "contrastive", "", "avx512"
+    ),
 }  # fmt: skip
 
 
