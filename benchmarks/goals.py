@@ -57,6 +57,13 @@ GOALS = (
     Goal("HNSW build", "*", ("faiss",), 1, 1, op="hnsw_build"),
     # Labels, a positive and a margin cost a tenth of a search at most.
     Goal("mining as fast as search", "*", ("fastret, search",), 0.91, 1, op="mine_hard_negatives"),
+    # Contrastive losses: what the products cost alone, and those who hold all scores.
+    Goal("loss, beside its 3 products", "one direction *float32", ("3 matrix products",), 0.87, 1.5, op="losses"),
+    Goal("loss, plain torch", "one direction *float32", ("torch",), 1.15, 2, op="losses"),
+    Goal("loss, symmetric", "symmetric *float32", ("open_clip",), 1.8, 3, op="losses"),
+    Goal("loss, bfloat16", "one direction *bfloat16", ("fastret, float32",), 1.8, 2, op="losses"),
+    Goal("loss, cached", "one direction * cached", ("sentence-transformers",), 4.5, 6, op="losses"),
+    Goal("loss, guided", "guided * cached", ("sentence-transformers",), 100, 500, op="losses"),
     # What cannot be certified in low precision is scored in float32 after all: slower than that from the start, but
     # not by more than this.
     Goal("bounded slowdown", "*", ("fastret, float32",), 0.8, 1, op="fallbacks"),

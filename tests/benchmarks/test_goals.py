@@ -15,6 +15,7 @@ from benchmarks import (
     test_hnsw,
     test_ivf,
     test_kmeans,
+    test_losses,
     test_mine_hard_negatives,
     test_product_codes,
     test_search,
@@ -75,8 +76,9 @@ def test_every_goal_belongs_to_a_work(monkeypatch: pytest.MonkeyPatch, tmp_path:
         np.lib.format.open_memmap(real.file, "w+", np.float32, shape)  # type: ignore[no-untyped-call]
     monkeypatch.setattr("fastret._C.available_isas", lambda: ["scalar", "avx2", "avx512"])
     exact = (test_search, test_fallbacks, test_mine_hard_negatives)
+    of_training = (test_losses,)
     of_faiss = (test_drop_in, test_ivf, test_product_codes, test_kmeans, test_hnsw)
-    works: list[Any] = [work for module in (*exact, *of_faiss) for work in module.works(False, None)]
+    works: list[Any] = [work for module in (*exact, *of_training, *of_faiss) for work in module.works(False, None)]
     for goal in GOALS:
         mine = [work for work in works if work.op == goal.op and fnmatchcase(str(work), goal.work)]
         assert mine, goal

@@ -7,25 +7,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from batches import unit_rows
+from benchmarks.allocations import peak_bytes
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 import fastret
 
 MIB = 1 << 20
 COUNT, DIM = 16384, 32  # the scores would take 1 GiB
-
-
-def peak_bytes(run: Callable[[], object]) -> int:
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        run()
-    assert record.profiler is not None
-    events = [one for one in record.profiler.kineto_results.events() if one.name() == "[memory]"]
-    held = peak = 0
-    for event in sorted(events, key=lambda one: one.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
-    return peak
 
 
 def test_the_record_sees_what_plain_torch_takes() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..ops.contrastive import ColumnLists
+from .products import product
 
 WORKSPACE_BYTES = 8 << 20
 
@@ -48,27 +49,28 @@ class Block:
         """What a chunk needs to hold for each anchor."""
         return self.width if self.anchors.guide is None else 2 * self.width
 
-    def score(self, begin: int, end: int, out: Tensor) -> None:
+    def score(self, begin: int, end: int) -> Tensor:
         """Scores of the anchors from begin to end, [end - begin, C]."""
-        torch.mm(self._anchors(self.anchors.rows, begin, end), self.candidates.rows.T, out=out)
+        return product(self._anchors(self.anchors.rows, begin, end), self.candidates.rows.T)
 
-    def judge(self, begin: int, end: int, dtype: torch.dtype) -> Tensor | None:
-        """What a guide says of them."""
+    def judge(self, begin: int, end: int) -> Tensor | None:
+        """What a guide says of them, in the dtype of the scores."""
         if self.anchors.guide is None or self.candidates.guide is None:
             return None
-        return (self._anchors(self.anchors.guide, begin, end) @ self.candidates.guide.T).to(dtype)
+        judged = product(self._anchors(self.anchors.guide, begin, end), self.candidates.guide.T)
+        return judged.to(self.anchors.rows.dtype)
 
     def send_back(self, begin: int, end: int, gradient: Tensor) -> None:
         """Add what the gradient [end - begin, C] of these scores means for anchors and candidates."""
         if self.anchors.gradient is not None:
-            part = gradient @ self.candidates.rows
+            part = product(gradient, self.candidates.rows)
             if self.anchor_rows is None:
                 self.anchors.gradient[begin:end] += part
             else:
                 rows = self.anchor_rows[begin:end].clamp_min(0)
                 self.anchors.gradient.index_add_(0, rows, part.to(self.anchors.gradient.dtype))
         if self.candidates.gradient is not None:
-            _add_product(self.candidates.gradient, gradient.T, self._anchors(self.anchors.rows, begin, end))
+            self.candidates.gradient += product(gradient.T, self._anchors(self.anchors.rows, begin, end))
 
     def _anchors(self, rows: Tensor, begin: int, end: int) -> Tensor:
         # An anchor that is missing (-1) has no positive: its loss is 0 whatever it scores.
@@ -90,15 +92,15 @@ class OwnCandidates(Block):
     def elements_per_row(self) -> int:
         return self.width * (1 + 2 * self.candidates.rows.shape[-1])
 
-    def score(self, begin: int, end: int, out: Tensor) -> None:
-        out.copy_(self._products(self.anchors.rows, self.candidates.rows, begin, end))
-        if self.absent is not None:
-            out.masked_fill_(self.absent[begin:end], -torch.inf)
+    def score(self, begin: int, end: int) -> Tensor:
+        scores = self._products(self.anchors.rows, self.candidates.rows, begin, end).contiguous()
+        return scores if self.absent is None else scores.masked_fill_(self.absent[begin:end], -torch.inf)
 
-    def judge(self, begin: int, end: int, dtype: torch.dtype) -> Tensor | None:
+    def judge(self, begin: int, end: int) -> Tensor | None:
         if self.anchors.guide is None or self.candidates.guide is None:
             return None
-        return self._products(self.anchors.guide, self.candidates.guide, begin, end).to(dtype).contiguous()
+        judged = self._products(self.anchors.guide, self.candidates.guide, begin, end)
+        return judged.to(self.anchors.rows.dtype).contiguous()
 
     def send_back(self, begin: int, end: int, gradient: Tensor) -> None:
         if self.anchors.gradient is not None:
@@ -118,22 +120,8 @@ class OwnCandidates(Block):
         return (self._own(candidates, begin, end) @ anchors[begin:end, :, None])[:, :, 0]
 
 
-def chunks(blocks: list[Block], anchors: int) -> Iterator[tuple[int, int, list[Tensor]]]:
-    """Begin, end and each block's scores of some anchors at a time, in memory that the next ones will take."""
-    rows = blocks[0].anchors.rows
-    row_bytes = rows.element_size() * sum(block.elements_per_row for block in blocks)
-    chunk = min(anchors, max(1, WORKSPACE_BYTES // max(1, row_bytes)))
-    workspaces = [rows.new_empty((chunk, block.width)) for block in blocks]
-    for begin in range(0, anchors, max(1, chunk)):
-        end = min(begin + chunk, anchors)
-        scores = [workspace[: end - begin] for workspace in workspaces]
-        for block, out in zip(blocks, scores, strict=True):
-            block.score(begin, end, out)
-        yield begin, end, scores
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:
-        total += left @ right
+def spans(blocks: list[Block], anchors: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of so many anchors at a time as the workspace has room for."""
+    row_bytes = blocks[0].anchors.rows.element_size() * sum(block.elements_per_row for block in blocks)
+    chunk = max(1, WORKSPACE_BYTES // max(1, row_bytes))
+    return ((begin, min(begin + chunk, anchors)) for begin in range(0, anchors, chunk))

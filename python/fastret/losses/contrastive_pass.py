@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..ops.contrastive import Tile, contrastive_gradient_, contrastive_stats_
-from .blocks import Block, chunks
+from .blocks import Block, spans
 from .softmax import Softmax
 
 
@@ -32,39 +32,40 @@ class ContrastivePass:
         # Of each anchor: the sum over its scores of gradient times score.
         self.score_products = torch.zeros_like(softmax.stats[0])
 
+    # Tiles are handed on as arguments: no name holds them while the next ones are made.
+
     def stats(self, hardest: tuple[Tensor, Tensor] | None = None) -> None:
-        for begin, end, tiles in self._chunks():
-            self._stats(begin, end, tiles, hardest)
+        for begin, end in self._spans():
+            self._stats(begin, end, self._tiles(begin, end), hardest)
 
     def gradients(self, weights: Tensor, column_weights: Tensor | None = None) -> None:
         """Once all stats are known: add the gradients of the losses times their weights to those of the blocks."""
         columns = None if self.columns is None or column_weights is None else self.columns.coefficients(column_weights)
-        coefficients = self.softmax.coefficients(weights)
-        for begin, end, tiles in self._chunks():
-            self._gradients(begin, end, tiles, coefficients[:, begin:end], columns)
+        for begin, end in self._spans():
+            self._gradients(begin, end, self._tiles(begin, end), weights, columns)
 
     def stats_and_gradients(self, weights: Tensor, hardest: tuple[Tensor, Tensor] | None = None) -> None:
         """Both with one product of each tile, where no candidates are anchors."""
-        for begin, end, tiles in self._chunks():
-            self._stats(begin, end, tiles, hardest)
-            coefficients = self.softmax.coefficients(weights, begin, end)
-            self._gradients(begin, end, tiles, coefficients, None)
+        for begin, end in self._spans():
+            self._stats_and_gradients(begin, end, self._tiles(begin, end), weights, hardest)
 
-    def _chunks(self) -> Iterator[tuple[int, int, list[Tile]]]:
-        for begin, end, scores in chunks(self.blocks, self.softmax.stats.shape[1]):
-            yield begin, end, [self._tile(number, begin, end, one) for number, one in enumerate(scores)]
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        return spans(self.blocks, self.softmax.stats.shape[1])
 
-    def _tile(self, number: int, begin: int, end: int, scores: Tensor) -> Tile:
-        block, limits = self.blocks[number], self.softmax.limits
-        return Tile(
-            scores,
-            self.scales[number],
-            self.margin,
-            block.positives and block.positives.of_rows(begin, end),
-            block.excluded and block.excluded.of_rows(begin, end),
-            judge=block.judge(begin, end, scores.dtype),
-            limits=None if limits is None else limits[begin:end],
-        )
+    def _tiles(self, begin: int, end: int) -> list[Tile]:
+        limits = self.softmax.limits
+        return [
+            Tile(
+                block.score(begin, end),
+                scales,
+                self.margin,
+                block.positives and block.positives.of_rows(begin, end),
+                block.excluded and block.excluded.of_rows(begin, end),
+                judge=block.judge(begin, end),
+                limits=None if limits is None else limits[begin:end],
+            )
+            for block, scales in zip(self.blocks, self.scales, strict=True)
+        ]
 
     def _stats(self, begin: int, end: int, tiles: list[Tile], hardest: tuple[Tensor, Tensor] | None) -> None:
         stats = self.softmax.stats[:, begin:end]
@@ -83,7 +84,14 @@ class ContrastivePass:
             )
             contrastive_stats_(mirrored, self.columns.stats)
 
-    def _gradients(self, begin: int, end: int, tiles: list[Tile], coefficients: Tensor, columns: Tensor | None) -> None:
+    def _stats_and_gradients(
+        self, begin: int, end: int, tiles: list[Tile], weights: Tensor, hardest: tuple[Tensor, Tensor] | None
+    ) -> None:
+        self._stats(begin, end, tiles, hardest)
+        self._gradients(begin, end, tiles, weights, None)
+
+    def _gradients(self, begin: int, end: int, tiles: list[Tile], weights: Tensor, columns: Tensor | None) -> None:
+        coefficients = self.softmax.coefficients(weights, begin, end)
         products = self.score_products[begin:end]
         for number, (tile, block) in enumerate(zip(tiles, self.blocks, strict=True)):
             if columns is None or number > 0:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..ops.contrastive import Tile, sigmoid_tile_
-from .blocks import Block, Vectors, chunks
+from .blocks import Block, Vectors, spans
 from .column_lists import lists_of_pairs, positive_pairs
 from .made_gradients import fake_results, kept_factor, made, register_made_gradients, shares
 
@@ -33,11 +33,13 @@ def sigmoid_loss_op(
     share, row_weights = shares(sums, reduction, torch.tensor(count), weights)
     row_weights = row_weights.expand(count).contiguous()
     scales, offset = torch.stack([inverse, inverse]), bias.double().reshape(1)
-    for begin, end, (scores,) in chunks([block], count):
+    for begin, end in spans([block], count):
+        scores = block.score(begin, end)
         tile = Tile(scores, scales, positives=positives.of_rows(begin, end))
         sigmoid_tile_(tile, offset, row_weights[begin:end], sums[:, begin:end], any(wanted))
         if any(wanted):
             block.send_back(begin, end, scores)
+        del tile, scores  # before the next ones are made
     losses, biases, products = sums
     loss = losses if reduction == "none" else share * losses.sum()
     factor = kept_factor(share * inverse, queries.dtype)
