@@ -1,7 +1,7 @@
 """python -m benchmarks.loss_memory: what a step of contrastive training, less the encoder, holds at its peak.
 
-Beyond the inputs [B, D] float32 and their gradients. Peers that hold B x B scores take minutes and gigabytes: --quick leaves
-the larger batches out.
+Beyond the inputs [B, D] float32 and their gradients. Peers that hold B x B scores take minutes and gigabytes:
+--quick leaves the larger batches out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WORKS = (
 def rows(quick: bool) -> list[tuple[str, ...]]:
     found = []
     for work, names in WORKS:
-        if quick and work.batch > 4096 or work.kind == "guided":
+        if (quick and work.batch > 4096) or work.kind == "guided":
             continue
         inputs: Any = work.inputs()
         gradients = sum(one.nbytes for one in inputs)
