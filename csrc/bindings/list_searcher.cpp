@@ -36,27 +36,19 @@ class ListSearcher {
     const Stopwatch all;
     const auto asked = coarse_.question(x, k, nprobe, max_rows);
     if (!asked) return py::none();
-    Answer answer(asked->queries.rows, asked->k);
-    cpu::VisitCounts visited{};
-    int64_t coarse_nanoseconds = 0;
-    {
-      const py::gil_scoped_release others_run;
-      const Stopwatch coarse;
-      const cpu::NearestLists nearest = coarse_.nearest(*asked);
-      coarse_nanoseconds = coarse.nanoseconds();
-      arena_.check(nearest);
-      visited = nearest.visit(lists_.sizes, max_rows);
-      cpu::search_lists({asked->queries,
-                         lists_,
-                         {nearest.lists(), asked->nprobe, max_rows},
-                         metric_,
-                         asked->k,
-                         answer.scores(),
-                         answer.ids()},
-                        ops::TorchThreads(visited.rows * lists_.dim));
-      answer.finish(metric_, lists_.ids);
-    }
-    return answer.with(visited.lists, visited.rows, coarse_nanoseconds, all.nanoseconds());
+    return answer_through(
+        all, *asked, coarse_, arena_, metric_,
+        [&](const cpu::NearestLists& nearest, const cpu::VisitCounts& visited, Answer& answer) {
+          cpu::search_lists({asked->queries,
+                             lists_,
+                             {nearest.lists(), asked->nprobe, asked->max_rows},
+                             metric_,
+                             asked->k,
+                             answer.scores(),
+                             answer.ids()},
+                            ops::TorchThreads(visited.rows * lists_.dim));
+          return true;
+        });
   }
 
  private:

@@ -53,7 +53,7 @@ class HeldLists {
  public:
   HeldLists(const py::array& codes, const py::array& ids, const py::array& starts, const py::array& sizes,
             int64_t num_lists, int64_t code_size)
-      : capacity_(count_of_places(ids.ndim() ? ids.shape(0) : 0)),
+      : capacity_(count_of_places(length_of(ids))),
         codes_("codes", codes, {capacity_, code_size}),
         ids_("ids", ids, {capacity_}),
         starts_("starts", starts, {num_lists}),
@@ -84,5 +84,29 @@ class HeldLists {
   Held<uint8_t> codes_;
   Held<int64_t> ids_, starts_, sizes_;
 };
+
+// What scan(nearest, visited, answer) finds in the lists nearest to the queries: (scores [Q, K], ids [Q, K],
+// lists visited that hold something, rows in them, nanoseconds of finding the lists, of all). None where the
+// scan returns false: the general way sees to this.
+template <class Scan>
+py::object answer_through(const Stopwatch& all, const Question& asked, const HeldCentroids& coarse,
+                          const HeldLists& arena, Metric metric, Scan&& scan) {
+  Answer answer(asked.queries.rows, asked.k);
+  cpu::VisitCounts visited{};
+  int64_t coarse_nanoseconds = 0;
+  bool answered = false;
+  {
+    const py::gil_scoped_release others_run;
+    const Stopwatch finding_lists;
+    const cpu::NearestLists nearest = coarse.nearest(asked);
+    coarse_nanoseconds = finding_lists.nanoseconds();
+    arena.check(nearest);
+    visited = nearest.visit(arena.sizes(), asked.max_rows);
+    answered = scan(nearest, visited, answer);
+    if (answered) answer.finish(metric, arena.ids());
+  }
+  if (!answered) return py::none();
+  return answer.with(visited.lists, visited.rows, coarse_nanoseconds, all.nanoseconds());
+}
 
 }  // namespace fastret::bindings

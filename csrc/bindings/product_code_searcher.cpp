@@ -179,27 +179,15 @@ class ProductCodeSearcher {
     if (!to_find || asked->queries.rows * quantizer_->columns.entries() > kMostEntries ||
         asked->queries.rows * *to_find > kMostFound)
       return py::none();
-    bool answered = true;
-    Answer answer(asked->queries.rows, asked->k);
-    cpu::VisitCounts visited{};
-    int64_t coarse_nanoseconds = 0;
-    {
-      const py::gil_scoped_release others_run;
-      const Stopwatch coarse;
-      const cpu::NearestLists nearest = coarse_.nearest(*asked);
-      coarse_nanoseconds = coarse.nanoseconds();
-      arena_.check(nearest);
-      visited = nearest.visit(lists_.sizes, max_rows);
-      if (terms_) terms_->make(nearest, coarse_.data());
-      const ops::TorchThreads threads(visited.rows * quantizer_->num_codes / kLookupsPerStep);
-      if (refinement_)
-        answered = find_refined(*asked, nearest, *to_find, answer, threads);
-      else
-        find(*asked, nearest, *to_find, answer.scores(), answer.ids(), threads);
-      if (answered) answer.finish(metric_, lists_.ids);
-    }
-    if (!answered) return py::none();
-    return answer.with(visited.lists, visited.rows, coarse_nanoseconds, all.nanoseconds());
+    return answer_through(
+        all, *asked, coarse_, arena_, metric_,
+        [&](const cpu::NearestLists& nearest, const cpu::VisitCounts& visited, Answer& answer) {
+          if (terms_) terms_->make(nearest, coarse_.data());
+          const ops::TorchThreads threads(visited.rows * quantizer_->num_codes / kLookupsPerStep);
+          if (refinement_) return find_refined(*asked, nearest, *to_find, answer, threads);
+          find(*asked, nearest, *to_find, answer.scores(), answer.ids(), threads);
+          return true;
+        });
   }
 
  private:

@@ -305,7 +305,7 @@ PLANTED_BUGS = {
         recompiled="cpu/list_search.cpp",
     ),
     "thresholds of cosine are not in the scale of the pass": PlantedBug(
-        "cpu/list_search.cpp", "std::sqrt(square) * value", "value", "list_search"
+        "cpu/value_scale.h", "value * norm_ - shift_", "value - shift_", "list_search", recompiled="cpu/list_scan.cpp"
     ),
     "hidden rows are found by the exact scan": PlantedBug(
         "cpu/list_scan.h",

@@ -68,12 +68,12 @@ void write_facts(const KeyBounds& bounds, int i, float* facts) {
 
 }  // namespace
 
-int in_place_facts(const ErrorBound& bound, const float* squares, int size, float* facts) {
+uint32_t in_place_facts(const ErrorBound& bound, const float* squares, int size, float* facts) {
   bound.keys_in_place(squares, facts);
-  int unbounded = 0;
-  for (int i = 0; i < size; ++i) unbounded += !bound.fits_in_place(squares[i]);
+  uint32_t unbounded = 0;
+  for (int i = 0; i < size; ++i) unbounded |= uint32_t(!bound.fits_in_place(squares[i])) << i;
   for (int i = 0; unbounded && i < size; ++i)
-    if (!bound.fits_in_place(squares[i])) write_facts({kUnbounded, 0, 0, 0, kNever}, i, facts);
+    if (unbounded >> i & 1) write_facts({kUnbounded, 0, 0, 0, kNever}, i, facts);
   for (int i = size; i < kPanelKeys; ++i) write_facts({kNoKey, 0, 0, 0, kNever}, i, facts);
   return unbounded;
 }

@@ -34,9 +34,9 @@ ErrorBound bound_of(Metric metric, FirstPass pass, int64_t dim, const float* cen
 // The norm of a row's dimensions from `head` on.
 double norm_beyond(const float* row, int64_t head, int64_t dim);
 
-// The facts of `size` keys whose squares a pass in place has summed up; returns how many of them are
+// The facts of `size` keys whose squares a pass in place has summed up. Bit i of what it returns: key i is
 // unbounded.
-int in_place_facts(const ErrorBound& bound, const float* squares, int size, float* facts);
+uint32_t in_place_facts(const ErrorBound& bound, const float* squares, int size, float* facts);
 
 class KeyPacker {
  public:

@@ -1,14 +1,12 @@
 // Every row of the visited lists that scores better than a threshold.
 #include <algorithm>
 #include <cfloat>
-#include <cmath>
 #include <limits>
 #include <vector>
 
 #include "kernels/cpu/float_environment.h"
 #include "kernels/cpu/list_scan.h"
 #include "kernels/cpu/list_search.h"
-#include "kernels/cpu/value_scale.h"
 
 namespace fastret::cpu {
 namespace {
@@ -26,7 +24,7 @@ struct Found {
 // Scores what the first pass cannot exclude, block by block.
 class RangeKeeper {
  public:
-  RangeKeeper(const ListWork& work, const KeySet& shape, Range queries, float threshold)
+  RangeKeeper(const ListWork& work, Range queries, float threshold)
       : work_(work),
         first_(queries.begin),
         threshold_(threshold),
@@ -35,13 +33,10 @@ class RangeKeeper {
         places_(uppers_.size()),
         found_(sinks_.size()),
         rows_(work.lists, kPanelKeys) {
-    const Frame origin{std::vector<float>(size_t(work.dim), 0.0f), {}};
     for (int64_t q = queries.begin; q < queries.end; ++q) {
-      const ValueScale scale(shape, origin, work.block.row(q), work.block.square(q));
-      const double reach = scale.t_below(threshold) - work.bounds[size_t(q)].extra;
       const size_t i = size_t(q - first_);
-      // Finite, so that upper ends of -inf never pass; below every upper end of a row that may be found.
-      const float lowest = std::max(-FLT_MAX, float(reach - std::abs(reach) * 0x1p-22 - 0x1p-140));
+      // Finite, so that upper ends of -inf never pass.
+      const float lowest = std::max(-FLT_MAX, work.lowest_end(q, threshold));
       sinks_[i] = {lowest, 0, uppers_.data() + i * kPanelKeys, places_.data() + i * kPanelKeys};
     }
   }
@@ -90,7 +85,7 @@ BlockFound search_block(const ListRangeSearchParams& p, const Parallel& parallel
     const DefaultFloatEnvironment environment;
     for (int64_t task = begin; task < end; ++task) {
       const Range mine = parts.queries(task);
-      RangeKeeper keeper(work, shape, mine, rank_value(p.metric, p.threshold));
+      RangeKeeper keeper(work, mine, rank_value(p.metric, p.threshold));
       ListScan<RangeKeeper> scan(work, keeper);
       scan.run(work.queries(mine, true), parts.lists(task), parts.list_parts);
       scan.run_exactly(work.queries(mine, false), parts.lists(task), parts.list_parts);

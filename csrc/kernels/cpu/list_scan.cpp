@@ -1,5 +1,7 @@
 #include "kernels/cpu/list_scan.h"
 
+#include "kernels/cpu/value_scale.h"
+
 namespace fastret::cpu {
 
 ListWork::ListWork(const InvertedLists& inverted_lists, const Probes& of_probes, Metric of_metric,
@@ -22,6 +24,11 @@ std::vector<uint32_t> ListWork::queries(Range part, bool bounded) const {
     if (!std::isnan(block.square(q)) && fits_first_pass(block.square(q)) == bounded)
       chosen.push_back(uint32_t(q));
   return chosen;
+}
+
+float ListWork::lowest_end(int64_t q, double value) const {
+  const double t = ValueScale::in_place(metric, dim, block.square(q)).t_below(value);
+  return round_down(t - bounds[size_t(q)].extra);
 }
 
 void score_places(const ListWork& work, ListRows& rows, int64_t q, const RowPlace* places, int64_t count,

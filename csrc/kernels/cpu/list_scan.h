@@ -21,6 +21,8 @@ struct ListWork {
   // The queries of a part of the block that the first pass can bound, or those that it cannot. Every score of
   // a query that holds NaN is NaN: it is among neither.
   std::vector<uint32_t> queries(Range part, bool bounded) const;
+  // Below the upper end of every row whose rank value with query q is at least `value`.
+  float lowest_end(int64_t q, double value) const;
 
   const InvertedLists& lists;
   const Probes& probes;
@@ -215,8 +217,9 @@ class ListScan {
         sinks[r] = keeper_.sink(group[r]);
       }
       isa_.row_tile(queries, count, rows, work_.dim, dots, squares);
-      if (g == 0 && in_place_facts(work_.bound, squares, size, facts))
-        visit_unbounded(visit, allowed & unbounded_facts(facts), first);
+      if (g == 0)
+        if (const uint32_t unbounded = in_place_facts(work_.bound, squares, size, facts))
+          visit_unbounded(visit, allowed & unbounded, first);
       const KeyFacts key_facts(facts);
       isa_.filter_tile(false, dots, count, query_facts, key_facts, allowed, uint32_t(first), sinks);
       for (int r = 0; r < count; ++r) {
@@ -245,14 +248,6 @@ class ListScan {
       if (unbounded >> i & 1) places_.push_back({visit.list, first + i});
     ListRows apart(work_.lists, kRowsPerCall);  // the block's rows are in use
     score_exactly(visit, apart);
-  }
-
-  static uint32_t unbounded_facts(const float* facts) {
-    std::vector<int64_t> rows;
-    list_unbounded(facts, 0, rows);
-    uint32_t bits = 0;
-    for (const int64_t i : rows) bits |= 1u << i;
-    return bits;
   }
 
   // Of the sums of a panel, those that float32 cannot bound.

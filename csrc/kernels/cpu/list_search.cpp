@@ -10,6 +10,7 @@
 #include "kernels/cpu/found_rows.h"
 #include "kernels/cpu/list_scan.h"
 #include "kernels/cpu/list_search.h"
+#include "kernels/cpu/value_scale.h"
 
 namespace fastret::cpu {
 namespace {
@@ -18,10 +19,6 @@ constexpr int64_t kCandidateBytes = 128 << 20;  // held at once, by the queries 
 // So few queries rarely visit the same lists; for fewer values to a thread, waking it costs more than it
 // saves.
 constexpr int64_t kFewQueries = 4, kValuesPerThread = 1 << 19;
-
-float round_down(double value) {
-  return float(value - std::abs(value) * 0x1p-22 - 0x1p-140);
-}
 
 // What a part of a scan keeps of its queries.
 class BestKeeper {
@@ -250,12 +247,7 @@ class ScoringKeeper {
     mine.num_pending = 0;
     // What the upper end of every row that can still enter reaches.
     const double value = mine.best.threshold();
-    if (!std::isfinite(value)) return;
-    const double square = work_.block.square(q);
-    const double t = work_.metric == Metric::l2       ? (square + value) / 2
-                     : work_.metric == Metric::cosine ? std::sqrt(square) * value
-                                                      : value;
-    mine.sink.threshold = std::max(mine.sink.threshold, round_down(t - work_.bounds[size_t(q)].extra));
+    if (std::isfinite(value)) mine.sink.threshold = std::max(mine.sink.threshold, work_.lowest_end(q, value));
   }
 
   const ListWork& work_;

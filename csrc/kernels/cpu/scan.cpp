@@ -17,10 +17,6 @@ constexpr int64_t kSampledKeys = 4096;  // scanned first, from all over the keys
 // So few queries wait for memory, and heads are fewer bytes; of more, some reach the rest of most panels.
 constexpr int64_t kHeadQueries = 4;
 
-float round_down(double value) {
-  return float(value - std::abs(value) * 0x1p-22 - 0x1p-140);
-}
-
 // So many of a sample, of the share f, reach the k-th best of all keys but for one query in a hundred
 // thousand: how many of the k best are in the sample is nearly a Poisson number of mean kf.
 int64_t rank_in_sample(int64_t k, double share) {

@@ -6,6 +6,11 @@
 
 namespace fastret::cpu {
 
+// A float32 below what arithmetic of this size came to.
+inline float round_down(double value) {
+  return float(value - std::abs(value) * 0x1p-22 - 0x1p-140);
+}
+
 class ValueScale {
  public:
   ValueScale() = default;
@@ -19,8 +24,17 @@ class ValueScale {
       magnitude += std::abs(term);
     }
     shift_ = sum;
-    // D + 3 roundings of the sum, and those of the conversions.
-    slack_ = magnitude * (double(keys.rows.dim) + 16) * 0x1p-52 + 0x1p-1000;
+    slack_ = slack(magnitude, keys.rows.dim);
+  }
+
+  // Of keys that are centred nowhere: c = 0.
+  static ValueScale in_place(Metric metric, int64_t dim, double query_square) {
+    ValueScale scale;
+    scale.metric_ = metric;
+    scale.norm_ = std::sqrt(query_square);
+    scale.shift_ = metric == Metric::l2 ? query_square : 0;
+    scale.slack_ = slack(scale.shift_, dim);
+    return scale;
   }
 
   // No more than the t of any key whose rank value is at least `value`.
@@ -29,6 +43,11 @@ class ValueScale {
   double t_above(double value) const { return t_of(value, 1); }
 
  private:
+  // D + 3 roundings of the sum, and those of the conversions.
+  static double slack(double magnitude, int64_t dim) {
+    return magnitude * (double(dim) + 16) * 0x1p-52 + 0x1p-1000;
+  }
+
   double t_of(double value, int side) const {
     if (std::isinf(value)) return value;
     double t;

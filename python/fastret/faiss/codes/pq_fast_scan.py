@@ -18,18 +18,18 @@ BLOCK_ROWS = 32
 _ORDER = torch.tensor([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15])
 
 
-class IndexFastScan(IndexOfProductCodes):
-    """The base of indexes of 4-bit codes.
+class FastScan:
+    """What indexes of 4-bit codes have in common.
 
     Scores are exact sums of what the codes stand for, where FAISS rounds each addend to 8 bits; bbs, qbs, skip and
     implem, which choose among its ways to scan, are kept in files and change nothing.
     """
 
+    pq: ProductQuantizer
     bbs: int = BLOCK_ROWS
     qbs: int = 0
     implem: int = 0
     skip: int = 0
-    codes = VectorField("_blocks", AlignedTableUint8, writable=False)  # type: ignore[assignment]
 
     @property
     def M(self) -> int:
@@ -47,6 +47,12 @@ class IndexFastScan(IndexOfProductCodes):
     @property
     def ksub(self) -> int:
         return self.pq.ksub
+
+
+class IndexFastScan(FastScan, IndexOfProductCodes):
+    """The base of indexes of 4-bit codes."""
+
+    codes = VectorField("_blocks", AlignedTableUint8, writable=False)  # type: ignore[assignment]
 
     @property
     def ntotal2(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 
-from ..codes.pq_fast_scan import BLOCK_ROWS, check_fast_scan
+from ..codes.pq_fast_scan import BLOCK_ROWS, FastScan, check_fast_scan
 from ..codes.product_quantizer import ProductQuantizer
 from ..index import Index
 from ..metrics import METRIC_L2
@@ -12,36 +12,13 @@ from .inverted_lists import InvertedLists
 from .pq import IndexIVFPQ, IndexIVFProductCodes
 
 
-class IndexIVFFastScan(IndexIVFProductCodes):
-    """The base of inverted files of 4-bit codes.
+class IndexIVFFastScan(FastScan, IndexIVFProductCodes):
+    """The base of inverted files of 4-bit codes. Lists hold codes row by row, and in blocks only inside files.
 
-    Scores are exact sums of what the codes stand for, where FAISS rounds each addend to 8 bits; bbs, qbs, qbs2, skip
-    and implem, which choose among its ways to scan, are kept and change nothing. Lists hold codes row by row, and in
-    blocks only inside files.
+    qbs2 is kept and changes nothing.
     """
 
-    bbs: int = BLOCK_ROWS
-    qbs: int = 0
     qbs2: int = 0
-    implem: int = 0
-    skip: int = 0
-
-    @property
-    def M(self) -> int:
-        return self.pq.M
-
-    @property
-    def M2(self) -> int:
-        """M, up to an even number."""
-        return self.pq.M + self.pq.M % 2
-
-    @property
-    def nbits(self) -> int:
-        return self.pq.nbits
-
-    @property
-    def ksub(self) -> int:
-        return self.pq.ksub
 
 
 class IndexIVFPQFastScan(IndexIVFFastScan):
