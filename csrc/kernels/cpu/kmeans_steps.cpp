@@ -47,7 +47,8 @@ bool is_certain(const NearestColumn& found, double norm, int64_t dim) {
   const double reach = 1.25 * (norm + std::sqrt(std::max(0.0, norm * norm + 2 * double(found.smallest))));
   const double margin = kRounding * reach * (2 * double(dim + 4) * norm + 5 * reach) + double(dim) * 0x1p-148;
   // Neither so many roundings that reach fails, nor products or distances that overflow.
-  return dim < 1 << 16 && norm * reach < 1e37 && reach * reach < 1e37 && double(found.second) - double(found.smallest) > margin;
+  return dim < 1 << 16 && norm * reach < 1e37 && reach * reach < 1e37 &&
+         double(found.second) - double(found.smallest) > margin;
 }
 
 // Finds the nearest centroids: a first pass in float32 over rows and centroids less a centre of the rows, and
