@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -75,6 +76,7 @@ def test_every_goal_belongs_to_a_work(monkeypatch: pytest.MonkeyPatch, tmp_path:
     for real, shape in ((real_embeddings.SENTENCES, (31_000, 384)), (real_embeddings.EMOJI, (5000, 1280))):
         np.lib.format.open_memmap(real.file, "w+", np.float32, shape)  # type: ignore[no-untyped-call]
     monkeypatch.setattr("fastret._C.available_isas", lambda: ["scalar", "avx2", "avx512"])
+    monkeypatch.setattr("benchmarks.loss_peers.open_clip", Mock())  # the tests do without it
     exact = (test_search, test_fallbacks, test_mine_hard_negatives)
     of_training = (test_losses,)
     of_faiss = (test_drop_in, test_ivf, test_product_codes, test_kmeans, test_hnsw)
